@@ -1,0 +1,25 @@
+//! Errors as the page gets them: a code to switch on and words to show.
+
+use serde::Serialize;
+
+/// What a command answers when it cannot do what was asked.
+#[derive(Debug, Clone, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct IpcError {
+    /// For the page to switch on.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl IpcError {
+    /// The link with that number is not open (any more).
+    pub fn no_such_link(link: u32) -> Self {
+        Self { code: "no_such_link", message: format!("the connection {link} to the local relay is closed") }
+    }
+
+    /// The request is not of the form that the command takes.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self { code: "bad_request", message: message.into() }
+    }
+}

@@ -1,0 +1,56 @@
+//! The desktop window: one page, an embedded relay with a local store, and its AI peers.
+//!
+//! **Invariant:** the page reaches the relay through [`window_link`] and [`commands`] only; it has no
+//! other way to a document, a file or the network.
+
+mod commands;
+mod config;
+mod error;
+mod runtime;
+mod window_link;
+
+pub use config::Config;
+
+use anyhow::Context as _;
+use tauri::{Manager as _, WebviewUrl, WebviewWindowBuilder};
+
+/// Opens the store, starts the relay and its AI peers, shows the window and returns when it is closed.
+///
+/// # Errors
+/// When the store cannot be opened (another Inkling uses it, or the disk refuses) or the window system is missing.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let background = runtime::start(&config)?;
+    let relay = background.relay();
+    let app = tauri::Builder::default()
+        .manage(window_link::WindowLinks::new(relay.clone(), background.handle()))
+        .manage(relay)
+        .invoke_handler(tauri::generate_handler![
+            commands::link_open,
+            commands::link_send,
+            commands::link_close,
+            commands::api_request
+        ])
+        .setup(|app| {
+            WebviewWindowBuilder::new(app, "main", WebviewUrl::App("index.html".into()))
+                .title("Inkling")
+                .inner_size(1240.0, 820.0)
+                .min_inner_size(420.0, 420.0)
+                .build()?;
+            Ok(())
+        })
+        .build(tauri::generate_context!())
+        .context("the window could not be opened; is a display available?")?;
+    app.run(|handle, event| {
+        if matches!(event, tauri::RunEvent::ExitRequested { .. }) {
+            handle.state::<window_link::WindowLinks>().close_all();
+        }
+    });
+    background.shutdown();
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The tasks behind the window: the relay, its links to other servers, the AI peers.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use sync_server::{Relay, RelayConfig, ai};
+
+use crate::config::Config;
+
+/// The relay with the runtime that its tasks run on.
+#[derive(Debug)]
+pub(crate) struct Background {
+    runtime: tokio::runtime::Runtime,
+    relay: Relay,
+}
+
+/// Opens the store and starts everything. The model loads meanwhile; the window does not wait for it.
+pub(crate) fn start(config: &Config) -> anyhow::Result<Background> {
+    let data = data_folder(config)?;
+    std::fs::create_dir_all(&data).with_context(|| format!("the folder {} cannot be made", data.display()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let relay = runtime
+        .block_on(Relay::open(RelayConfig::desktop(data.join("inkling.sqlite"))))
+        .with_context(|| format!("the document store in {} cannot be opened", data.display()))?;
+    if !config.no_ai {
+        let settings = ai::AiConfig { model: config.model.clone(), ort: config.ort.clone() };
+        runtime.spawn(ai::run(relay.clone(), settings));
+    }
+    Ok(Background { runtime, relay })
+}
+
+impl Background {
+    pub(crate) fn relay(&self) -> Relay {
+        self.relay.clone()
+    }
+
+    pub(crate) fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
+    /// Brings everything that the relay holds to the disk and ends its tasks.
+    pub(crate) fn shutdown(self) {
+        self.runtime.block_on(self.relay.shutdown());
+        self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    }
+}
+
+fn data_folder(config: &Config) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &config.data {
+        return Ok(folder.clone());
+    }
+    let folders = directories::ProjectDirs::from("app", "Inkling", "Inkling")
+        .context("this system names no folder for application data; give one with --data")?;
+    Ok(folders.data_dir().to_path_buf())
+}
