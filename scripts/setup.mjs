@@ -1,0 +1,109 @@
+// Sets up what is missing on this machine. Safe to repeat: what is there already is left alone.
+//
+//   node scripts/setup.mjs [server] [window] [tests]        (default: server)
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { fail, have, output, root, run, say, stamp } from './lib.mjs';
+
+/** Debian's names of what a build of the server needs (SQLite is C). */
+const SERVER = ['build-essential'];
+/** …of what the window needs to be built and run. */
+const WINDOW = ['libwebkit2gtk-4.1-dev', 'pkg-config'];
+/** …and of what the end-to-end tests drive: a real browser, a real window on a virtual display. */
+const TESTS = ['chromium', 'webkit2gtk-driver', 'xvfb', 'fonts-dejavu-core', 'fonts-noto-cjk'];
+
+const OTHER_SYSTEMS = {
+  dnf: 'sudo dnf install webkit2gtk4.1-devel gcc gcc-c++ make (tests: chromium xorg-x11-server-Xvfb webkit2gtk-driver)',
+  pacman: 'sudo pacman -S --needed webkit2gtk-4.1 base-devel (tests: chromium xorg-server-xvfb)',
+  zypper: 'sudo zypper install webkit2gtk3-devel gcc-c++ make (tests: chromium xvfb-run)',
+};
+
+/** Sets up what the named uses need: `server`, `window`, `tests`. */
+export async function setUp(uses) {
+  requireTools();
+  await systemPackages(uses);
+  await npmPackages();
+  await wasmTarget();
+  await modelAndRuntime();
+}
+
+function requireTools() {
+  if (!have('cargo')) fail('Rust is missing. Install it from https://rustup.rs and run this again.');
+  if (!have('python3') && !have('python')) {
+    fail('Python 3 is missing: it converts the default model. Install python3 and run this again.');
+  }
+  const [major] = process.versions.node.split('.').map(Number);
+  if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed.`);
+}
+
+async function systemPackages(uses) {
+  if (process.platform !== 'linux') return;
+  const wanted = [...SERVER, ...(uses.includes('window') ? WINDOW : []), ...(uses.includes('tests') ? TESTS : [])];
+  if (!have('apt-get')) {
+    const manager = Object.keys(OTHER_SYSTEMS).find(have);
+    if (manager && !existsSync(join(root, 'target'))) say(`If the build misses libraries: ${OTHER_SYSTEMS[manager]}`);
+    return;
+  }
+  const missing = wanted.filter((name) => !installed(name));
+  if (missing.length === 0) return;
+  say(`Installing system packages: ${missing.join(' ')}`);
+  const asRoot = process.getuid() === 0 ? [] : ['sudo'];
+  if (asRoot.length > 0 && !have('sudo')) fail(`As root, run: apt-get install ${missing.join(' ')}`);
+  const apt = (args) => {
+    const [command, ...rest] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args];
+    return run(command, rest);
+  };
+  await apt(['update', '-q']).catch(() => say('The package lists could not be refreshed; trying with those that are there.'));
+  await apt(['install', '-y', '-q', '--no-install-recommends', ...missing]);
+}
+
+function installed(name) {
+  return output('dpkg-query', ['-W', '-f=${db:Status-Status}', name]) === 'installed';
+}
+
+async function npmPackages() {
+  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const marker = stamp('npm', lock);
+  if (marker.fresh && existsSync(join(root, 'node_modules'))) return;
+  say('Installing npm packages');
+  await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  marker.done();
+}
+
+async function wasmTarget() {
+  const marker = stamp('wasm-target', output('rustc', ['-vV']));
+  const sysroot = output('rustc', ['--print', 'sysroot']);
+  if (marker.fresh && existsSync(join(sysroot, 'lib/rustlib/wasm32-unknown-unknown/lib'))) return;
+  say('Looking for the WebAssembly target of Rust');
+  if (process.platform === 'win32') {
+    await run('rustup', ['target', 'add', 'wasm32-unknown-unknown']);
+  } else {
+    // Its standard output is for shells to evaluate; progress goes to standard error.
+    await run('bash', ['scripts/ensure-wasm-target.sh'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  marker.done();
+}
+
+async function modelAndRuntime() {
+  await run(process.execPath, ['scripts/model/fetch.mjs']);
+}
+
+/** Builds the page; `fast` leaves out what only makes it smaller. */
+export async function buildPage({ fast = false } = {}) {
+  await run(process.execPath, ['scripts/build-ui.mjs', ...(fast ? ['--fast'] : [])]);
+}
+
+/** Is cargo-nextest here? Tests run under it when it is, under `cargo test` otherwise. */
+export function hasNextest() {
+  return spawnSync('cargo', ['nextest', '--version'], { stdio: 'ignore' }).status === 0;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const uses = process.argv.slice(2);
+  await setUp(uses.length > 0 ? uses : ['server']).catch((error) => fail(error.message));
+  say('Everything that is needed is here.');
+}
