@@ -1,1 +1,16 @@
-//! crdt.
+//! The document and its margin as replicated data, and everything that is said about them without a socket, a file, a
+//! clock or chance.
+//!
+//! **Invariant**: nothing here reads the time, the network, the disk or a random number; all of these are arguments. So
+//! every test is a list of events, and the crate builds for the browser.
+//!
+//! In reading order: [`ids`] (who and what), [`node`] and [`content`] (the text as ProseMirror's tree, in and out of Yjs),
+//! [`doc`] (the roots of a document).
+
+pub mod content;
+pub mod doc;
+pub mod ids;
+pub mod node;
+
+pub use ids::{ConnId, DocId, DocName, IdRange, IdSource, Identity, Part, PeerKind, Role, Timestamp};
+pub use node::{Mark, Node};
