@@ -135,15 +135,21 @@ impl Mark {
 
 /// Puts marks in the schema's order, so that equal sets are equal lists.
 pub fn sort_marks(marks: &mut [Mark]) {
-    marks.sort_by(|a, b| {
-        let rank = |mark: &Mark| {
-            MARK_ORDER
-                .iter()
-                .position(|kind| *kind == mark.kind)
-                .unwrap_or(MARK_ORDER.len())
-        };
-        rank(a).cmp(&rank(b)).then_with(|| a.kind.cmp(&b.kind))
-    });
+    let rank = |mark: &Mark| {
+        let place = MARK_ORDER
+            .iter()
+            .position(|kind| *kind == mark.kind)
+            .unwrap_or(MARK_ORDER.len());
+        // Marks of one kind, which only kinds of others can be, go by what they say.
+        (
+            place,
+            mark.kind.clone(),
+            Value::Object(mark.attrs.clone()).to_string(),
+        )
+    };
+    if marks.len() > 1 {
+        marks.sort_by_cached_key(rank);
+    }
 }
 
 /// Appends an inline node, joining texts that carry the same marks.
