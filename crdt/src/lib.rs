@@ -5,12 +5,20 @@
 //! every test is a list of events, and the crate builds for the browser.
 //!
 //! In reading order: [`ids`] (who and what), [`node`] and [`content`] (the text as ProseMirror's tree, in and out of Yjs),
-//! [`doc`] (the roots of a document).
+//! [`doc`] (the roots of a document), [`protocol`] (what travels), [`awareness`] and [`replica`] (a client's copy), [`room`]
+//! (the relay's, with everybody who has it open), [`authorship`] (who wrote what).
 
+pub mod authorship;
+pub mod awareness;
 pub mod content;
 pub mod doc;
 pub mod ids;
 pub mod node;
+pub mod protocol;
+pub mod replica;
+pub mod room;
 
 pub use ids::{ConnId, DocId, DocName, IdRange, IdSource, Identity, Part, PeerKind, Role, Timestamp};
 pub use node::{Mark, Node};
+pub use replica::Replica;
+pub use room::Room;

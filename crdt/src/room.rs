@@ -1,0 +1,313 @@
+//! The relay's state machine for one document: its body and its margin, and everybody who has them open.
+//!
+//! Pure: events go in, effects come out; time, ids and bytes are arguments. Whoever runs it owns sockets and the store.
+//!
+//! **Invariants.** A connection whose role does not allow a write changes neither state vector nor delete set. Nothing is
+//! acknowledged before it and everything before it is committed. Joining, leaving and reconnecting write nothing. Whatever
+//! bytes arrive, at worst the connection that sent them is closed.
+
+mod awareness;
+mod connections;
+mod journal;
+mod limits;
+mod open;
+mod part_doc;
+mod record;
+mod stateless;
+mod write;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use yrs::{ReadTxn, Transact};
+
+use crate::ids::{ConnId, DocId, IdSource, Identity, Part, Role, Timestamp};
+use awareness::Presence;
+use journal::Journal;
+use part_doc::PartDoc;
+
+pub use limits::Limits;
+pub use open::{OpenError, Stored};
+pub use part_doc::ApplyError;
+pub use record::{Record, Snapshot};
+
+/// Close code: the connection sent something that is not a message (RFC 6455, 7.4.1).
+pub const CLOSE_PROTOCOL: u16 = 1002;
+/// Close code: the connection does what no correct client does.
+pub const CLOSE_POLICY: u16 = 1008;
+/// Close code: a message is larger than [`Limits`] allow.
+pub const CLOSE_TOO_BIG: u16 = 1009;
+
+/// What happens to a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A connection opens one part of the document. The same connection may open both.
+    Join {
+        /// The connection.
+        conn: ConnId,
+        /// What it opens.
+        part: Part,
+        /// Who it is; what it writes is recorded as theirs.
+        identity: Identity,
+        /// What it may do.
+        role: Role,
+    },
+    /// A connection sent a y-protocols message (or several in one frame).
+    Message {
+        /// The connection.
+        conn: ConnId,
+        /// Which part it is about.
+        part: Part,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// A connection sent a text: `docs/protocol.md`, stateless messages.
+    Stateless {
+        /// The connection.
+        conn: ConnId,
+        /// Which part's provider it came from.
+        part: Part,
+        /// JSON.
+        payload: String,
+    },
+    /// A connection closed one part, or is gone.
+    Leave {
+        /// The connection.
+        conn: ConnId,
+        /// What it closed.
+        part: Part,
+    },
+    /// What a connection may do has changed.
+    SetRole {
+        /// The connection.
+        conn: ConnId,
+        /// What it may do from now on.
+        role: Role,
+    },
+    /// Every record up to `seq` that was appended since the last failure is on disk.
+    Committed {
+        /// The last of them.
+        seq: u64,
+    },
+    /// The record `seq` could not be written, and none after it counts.
+    StoreFailed {
+        /// The first that could not be written.
+        seq: u64,
+        /// Why, in words for people.
+        reason: String,
+    },
+    /// Time has passed. To be sent every second or so.
+    Tick,
+}
+
+/// What is to be done about an event, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send to one connection.
+    Send {
+        /// The connection.
+        to: ConnId,
+        /// Which part it is about.
+        part: Part,
+        /// What.
+        message: Outgoing,
+    },
+    /// Send to everybody who has a part open, but for one.
+    Broadcast {
+        /// Which part.
+        part: Part,
+        /// Who knows already.
+        except: Option<ConnId>,
+        /// What.
+        message: Outgoing,
+    },
+    /// Write to the store, in the order of `seq`; then say [`Event::Committed`] or [`Event::StoreFailed`]. A record
+    /// may come again after a failure: writing it twice must be the same as once.
+    Append(Record),
+    /// Close one part of a connection. The room has forgotten it already; no [`Event::Leave`] is needed.
+    Close {
+        /// The connection.
+        conn: ConnId,
+        /// Which part.
+        part: Part,
+        /// A WebSocket close code.
+        code: u16,
+        /// Why, in words for people.
+        reason: String,
+    },
+}
+
+/// What a connection is sent. A transport leaves out what its protocol cannot say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A y-protocols message: sync or awareness.
+    Y(Vec<u8>),
+    /// Hocuspocus only: the connection's oldest unacknowledged change is on disk (`true`) or refused (`false`).
+    SyncStatus(bool),
+    /// Hocuspocus only: a JSON text.
+    Stateless(String),
+    /// A refused write, in words. For y-websocket an auth message `permission denied`; Hocuspocus has said it with
+    /// [`Outgoing::SyncStatus`], and its auth message would mean that the whole connection is refused.
+    Denied(String),
+}
+
+/// One document, open.
+#[derive(Debug)]
+pub struct Room {
+    doc: DocId,
+    body: PartDoc,
+    margin: PartDoc,
+    body_presence: Presence,
+    margin_presence: Presence,
+    journal: Journal,
+    connections: BTreeMap<ConnId, Connection>,
+    limits: Limits,
+}
+
+/// One connection, with the parts that it has open.
+#[derive(Debug)]
+struct Connection {
+    identity: Identity,
+    role: Role,
+    body: Option<Joined>,
+    margin: Option<Joined>,
+}
+
+/// One part that a connection has open.
+#[derive(Debug, Default)]
+struct Joined {
+    /// What it was asked (step 1) and has not answered (step 2) yet, oldest first.
+    questions: VecDeque<Question>,
+    /// Updates of its that left a hole and were put off until the answer to a question: each wants an acknowledgement.
+    put_off: u32,
+    /// Answers in a row that left holes.
+    holes: u32,
+    /// A write was refused for want of room or of a working store: it must be asked again when there is some.
+    behind: bool,
+    /// Whether it has sent a step 1.
+    asked: bool,
+}
+
+/// Why a connection was asked what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Part of the handshake. A Hocuspocus client waits for its answer to be acknowledged.
+    Handshake,
+    /// Something is missing. The client does not count this answer as a change of its own.
+    Missing,
+}
+
+impl Connection {
+    const fn joined(&mut self, part: Part) -> &mut Option<Joined> {
+        match part {
+            Part::Body => &mut self.body,
+            Part::Margin => &mut self.margin,
+        }
+    }
+
+    const fn has(&self, part: Part) -> bool {
+        match part {
+            Part::Body => self.body.is_some(),
+            Part::Margin => self.margin.is_some(),
+        }
+    }
+}
+
+impl Room {
+    fn new(doc: DocId, body: PartDoc, margin: PartDoc, journal: Journal, limits: Limits) -> Self {
+        Self {
+            doc,
+            body,
+            margin,
+            body_presence: Presence::default(),
+            margin_presence: Presence::default(),
+            journal,
+            connections: BTreeMap::new(),
+            limits,
+        }
+    }
+
+    /// Which document this is.
+    #[must_use]
+    pub const fn id(&self) -> &DocId {
+        &self.doc
+    }
+
+    /// Takes one event and says what is to be done about it.
+    pub fn handle(&mut self, now: Timestamp, ids: &mut dyn IdSource, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Join {
+                conn,
+                part,
+                identity,
+                role,
+            } => self.join(conn, part, identity, role, &mut effects),
+            Event::Message { conn, part, bytes } => self.message(now, conn, part, &bytes, &mut effects),
+            Event::Stateless { conn, part, payload } => {
+                self.stateless(now, ids, conn, part, &payload, &mut effects);
+            }
+            Event::Leave { conn, part } => self.leave(conn, part, &mut effects),
+            Event::SetRole { conn, role } => self.set_role(conn, role, &mut effects),
+            Event::Committed { seq } => self.committed(seq, &mut effects),
+            Event::StoreFailed { seq, reason } => self.store_failed(seq, reason, &mut effects),
+            Event::Tick => self.tick(now, &mut effects),
+        }
+        effects
+    }
+
+    /// Who has the document open: connection, identity, role, and whether they have the body and the margin open.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnId, &Identity, Role, [bool; 2])> {
+        self.connections.iter().map(|(id, connection)| {
+            let parts = [connection.has(Part::Body), connection.has(Part::Margin)];
+            (*id, &connection.identity, connection.role, parts)
+        })
+    }
+
+    /// The document's title, if it has one.
+    #[must_use]
+    pub fn title(&self) -> Option<String> {
+        crate::doc::title(&self.body.doc().transact())
+    }
+
+    /// The whole document, to stand in for the log up to [`Snapshot::seq`].
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            seq: self.journal.committed(),
+            body: self.body.encode(),
+            margin: self.margin.encode(),
+        }
+    }
+
+    /// Whether everything is on disk: the room can be dropped and opened again without a loss.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.journal.unsaved() == 0 && self.journal.failing().is_none()
+    }
+
+    /// What the room's copy of a part has: state vector and delete set.
+    #[must_use]
+    pub fn state(&self, part: Part) -> yrs::Snapshot {
+        self.copy(part).doc().transact().snapshot()
+    }
+
+    /// The room's copy of a part, to read. Only the room writes it.
+    #[must_use]
+    pub const fn document(&self, part: Part) -> &yrs::Doc {
+        self.copy(part).doc()
+    }
+
+    const fn copy(&self, part: Part) -> &PartDoc {
+        match part {
+            Part::Body => &self.body,
+            Part::Margin => &self.margin,
+        }
+    }
+
+    const fn copy_mut(&mut self, part: Part) -> &mut PartDoc {
+        match part {
+            Part::Body => &mut self.body,
+            Part::Margin => &mut self.margin,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! How much one room takes: every bound has its reason here.
+
+/// The bounds of a room. All sizes are bytes, all times milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest message. It must hold a whole document as one sync step 2.
+    pub max_message: usize,
+    /// The largest encoded part. Its copy in memory is some ten to fifty times as large, so this bounds what one document
+    /// can cost the process.
+    pub max_part: usize,
+    /// How much may be waiting for a store that cannot write. Beyond it further writes are refused, rather than to
+    /// hold in memory what a crash would lose.
+    pub max_unsaved: usize,
+    /// The longest awareness state: a name, a colour, a cursor and an AI's status are a few hundred bytes.
+    pub max_awareness_state: usize,
+    /// How many awareness states one connection may hold: a window has one, an uplink brings those of a whole server.
+    pub max_awareness_clients: usize,
+    /// How long an awareness state lives without a renewal. Clients renew every 15 s and forget others after 30 s.
+    pub awareness_timeout: u64,
+    /// The longest stateless message: a decision is a hundred bytes.
+    pub max_stateless: usize,
+    /// How many full syncs in a row may leave holes before the connection is closed: each costs a rebuilt document.
+    pub max_holes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message: 32 << 20,
+            max_part: 32 << 20,
+            max_unsaved: 16 << 20,
+            max_awareness_state: 16 << 10,
+            max_awareness_clients: 1024,
+            awareness_timeout: 40_000,
+            max_stateless: 64 << 10,
+            max_holes: 3,
+        }
+    }
+}

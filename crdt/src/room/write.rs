@@ -1,0 +1,291 @@
+//! What a connection says in y-protocols messages: questions, writes, awareness.
+
+use super::connections::broadcast_awareness;
+use super::part_doc::ApplyError;
+use super::{
+    CLOSE_POLICY, CLOSE_PROTOCOL, CLOSE_TOO_BIG, Connection, Effect, Joined, Outgoing, Question, Record, Room,
+};
+use crate::awareness;
+use crate::ids::{ConnId, IdRange, Identity, Part, PeerKind, Timestamp};
+use crate::protocol::update::UpdateFacts;
+use crate::protocol::{self, Message, SyncMessage};
+
+/// What a write asks of the room.
+struct Write<'a> {
+    conn: ConnId,
+    part: Part,
+    update: &'a [u8],
+    /// It came as the answer to a question (sync step 2).
+    question: Option<Question>,
+    is_answer: bool,
+}
+
+impl Room {
+    pub(super) fn message(
+        &mut self,
+        now: Timestamp,
+        conn: ConnId,
+        part: Part,
+        bytes: &[u8],
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.joined(conn, part).is_none() {
+            return;
+        }
+        if bytes.len() > self.limits.max_message {
+            let reason = format!("the message is larger than {} MB", self.limits.max_message >> 20);
+            return self.close(conn, part, CLOSE_TOO_BIG, reason, effects);
+        }
+        let messages = match protocol::decode_all(bytes) {
+            Ok(messages) => messages,
+            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
+        };
+        for message in messages {
+            // An earlier one of the same frame may have closed the connection.
+            if self.joined(conn, part).is_none() {
+                return;
+            }
+            match message {
+                Message::Sync(SyncMessage::SyncStep1(state)) => self.answer(conn, part, &state, effects),
+                Message::Sync(SyncMessage::SyncStep2(update)) => {
+                    let question = self
+                        .joined(conn, part)
+                        .and_then(|joined| joined.questions.pop_front());
+                    let write = Write {
+                        conn,
+                        part,
+                        update: &update,
+                        question,
+                        is_answer: true,
+                    };
+                    self.write(now, &write, effects);
+                }
+                Message::Sync(SyncMessage::Update(update)) => {
+                    let write = Write {
+                        conn,
+                        part,
+                        update: &update,
+                        question: None,
+                        is_answer: false,
+                    };
+                    self.write(now, &write, effects);
+                }
+                Message::Awareness(update) => {
+                    let Some(identity) = self
+                        .connections
+                        .get(&conn)
+                        .map(|connection| connection.identity.clone())
+                    else {
+                        return;
+                    };
+                    let limits = self.limits.clone();
+                    let news = self
+                        .presence_mut(part)
+                        .receive(now, conn, &identity, &update, &limits);
+                    broadcast_awareness(part, Some(conn), &news, effects);
+                }
+                Message::AwarenessQuery => {
+                    let known = self.presence(part).known_to_others_than(conn);
+                    effects.push(send(conn, part, Outgoing::Y(awareness::encode(&known))));
+                }
+                // Another room refused something: it is for the people there.
+                Message::Auth(_) => {}
+                Message::Custom(kind, _) => {
+                    let reason = format!("message type {kind} is unknown");
+                    return self.close(conn, part, CLOSE_PROTOCOL, reason, effects);
+                }
+            }
+        }
+    }
+
+    /// Step 1: says what the connection lacks, and asks what the room lacks.
+    fn answer(&mut self, conn: ConnId, part: Part, state: &yrs::StateVector, effects: &mut Vec<Effect>) {
+        let missing = match self.copy(part).encode_since(state) {
+            Ok(missing) => missing,
+            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
+        };
+        effects.push(send(conn, part, Outgoing::Y(protocol::step_2(&missing))));
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        // Two rooms that answered each question with a question would never stop.
+        let is_relay = connection.identity.kind == PeerKind::Relay;
+        let Some(joined) = connection.joined(part) else {
+            return;
+        };
+        // The question of the handshake went out on joining.
+        let again = std::mem::replace(&mut joined.asked, true);
+        if again && !is_relay {
+            self.ask(conn, part, Question::Handshake, effects);
+        }
+    }
+
+    fn write(&mut self, now: Timestamp, write: &Write<'_>, effects: &mut Vec<Effect>) {
+        let &Write {
+            conn,
+            part,
+            update,
+            is_answer,
+            ..
+        } = write;
+        let facts = match UpdateFacts::scan(update) {
+            Ok(facts) => facts,
+            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
+        };
+        let Some((identity, role)) = self
+            .connections
+            .get(&conn)
+            .map(|known| (known.identity.clone(), known.role))
+        else {
+            return;
+        };
+        let state = self.copy(part).state();
+        if facts.inserts_beyond(&state).is_empty() && facts.deletes().is_empty() {
+            return self.acknowledge(write, effects);
+        }
+        if !role.may_write(part) {
+            // A client answers the handshake's question whatever its role; an answer with nothing new is no write.
+            if facts.adds_to(&state, self.copy_mut(part).deleted()) {
+                return refuse(
+                    conn,
+                    part,
+                    &format!("permission denied: a {role} cannot change this"),
+                    effects,
+                );
+            }
+            return self.acknowledge(write, effects);
+        }
+        if let Some(reason) = self.has_no_room_for(part, update.len()) {
+            if let Some(joined) = self.joined(conn, part) {
+                joined.behind = true;
+            }
+            return refuse(conn, part, &reason, effects);
+        }
+        let leaves_hole = facts.leaves_hole_in(&state);
+        if leaves_hole && !is_answer {
+            if let Some(joined) = self.joined(conn, part) {
+                joined.put_off = joined.put_off.saturating_add(1);
+            }
+            return self.ask(conn, part, Question::Missing, effects);
+        }
+        if self.count_hole(conn, part, leaves_hole) > self.limits.max_holes {
+            let reason = "this copy of the document has gaps: open the document again".to_owned();
+            return self.close(conn, part, CLOSE_POLICY, reason, effects);
+        }
+        let applied = match self.copy_mut(part).apply(update) {
+            Ok(applied) => applied,
+            Err(error @ (ApplyError::Protocol(_) | ApplyError::Contradiction)) => {
+                return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects);
+            }
+        };
+        if let Some(news) = applied.update {
+            // The bytes as they came, when all of them counted: nothing that a client says is put into other words.
+            let bytes = if leaves_hole { news } else { update.to_vec() };
+            self.publish(now, &identity, part, bytes, applied.ranges, Some(conn), effects);
+        }
+        self.acknowledge(write, effects);
+        if part == Part::Body {
+            self.repair(now, effects);
+        }
+    }
+
+    /// Tells the others at once, and the store.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a field of the record or of the broadcast"
+    )]
+    pub(super) fn publish(
+        &mut self,
+        now: Timestamp,
+        author: &Identity,
+        part: Part,
+        update: Vec<u8>,
+        ranges: Vec<IdRange>,
+        except: Option<ConnId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Broadcast {
+            part,
+            except,
+            message: Outgoing::Y(protocol::update(&update)),
+        });
+        let mut record = Record {
+            seq: 0,
+            body: None,
+            margin: None,
+            author: author.clone(),
+            at: now,
+            ranges: Vec::new(),
+            margin_ranges: Vec::new(),
+        };
+        record.set(part, update, ranges);
+        self.journal.append(record, effects);
+    }
+
+    /// Says that a write is safe, as soon as it is.
+    fn acknowledge(&mut self, write: &Write<'_>, effects: &mut Vec<Effect>) {
+        let &Write {
+            conn,
+            part,
+            question,
+            is_answer,
+            ..
+        } = write;
+        let Some(joined) = self.joined(conn, part) else {
+            return;
+        };
+        let mut count = u32::from(question != Some(Question::Missing));
+        if is_answer {
+            // What was put off is in the answer.
+            count = count.saturating_add(std::mem::take(&mut joined.put_off));
+        }
+        for _ in 0..count {
+            self.journal
+                .when_saved(send(conn, part, Outgoing::SyncStatus(true)), effects);
+        }
+    }
+
+    fn count_hole(&mut self, conn: ConnId, part: Part, leaves_hole: bool) -> u32 {
+        let Some(joined) = self.joined(conn, part) else {
+            return 0;
+        };
+        joined.holes = if leaves_hole {
+            joined.holes.saturating_add(1)
+        } else {
+            0
+        };
+        joined.holes
+    }
+
+    /// Why a write of `size` bytes cannot be taken now, if it cannot.
+    fn has_no_room_for(&mut self, part: Part, size: usize) -> Option<String> {
+        if self.journal.unsaved().saturating_add(size) > self.limits.max_unsaved {
+            return Some(match self.journal.failing() {
+                Some(reason) => format!("the server cannot save and takes no more changes: {reason}"),
+                None => "the server cannot keep up with saving; the change is sent again later".to_owned(),
+            });
+        }
+        let limit = self.limits.max_part;
+        if self.copy(part).size().saturating_add(size) > limit {
+            self.copy_mut(part).compact();
+        }
+        (self.copy(part).size().saturating_add(size) > limit)
+            .then(|| format!("the document is full ({} MB): start a new one", limit >> 20))
+    }
+
+    pub(super) fn joined(&mut self, conn: ConnId, part: Part) -> Option<&mut Joined> {
+        self.connections
+            .get_mut(&conn)
+            .map(|connection| Connection::joined(connection, part))?
+            .as_mut()
+    }
+}
+
+pub(super) const fn send(to: ConnId, part: Part, message: Outgoing) -> Effect {
+    Effect::Send { to, part, message }
+}
+
+fn refuse(conn: ConnId, part: Part, reason: &str, effects: &mut Vec<Effect>) {
+    effects.push(send(conn, part, Outgoing::SyncStatus(false)));
+    effects.push(send(conn, part, Outgoing::Denied(reason.to_owned())));
+}
