@@ -58,7 +58,7 @@ export function run(command, args, options = {}) {
 
 /** Runs a command and returns what it prints, trimmed; an empty string when it fails. */
 export function output(command, args) {
-  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 64 << 20 });
   return result.status === 0 ? result.stdout.trim() : '';
 }
 
