@@ -43,7 +43,9 @@ pub struct Receiver(SplitStream<Socket>);
 /// # Errors
 /// When the relay does not answer.
 pub async fn connect(url: &str) -> anyhow::Result<(Sender, Receiver)> {
-    let (socket, _) = tokio_tungstenite::connect_async(url).await.with_context(|| format!("no answer from {url}"))?;
+    let (socket, _) = tokio_tungstenite::connect_async(url)
+        .await
+        .with_context(|| format!("no answer from {url}"))?;
     if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
         stream.set_nodelay(true)?;
     }
@@ -82,14 +84,22 @@ impl Receiver {
     /// When the relay closed the connection: in a bench nothing is allowed to be cut off.
     pub async fn next(&mut self) -> anyhow::Result<Incoming> {
         loop {
-            let Some(message) = self.0.next().await else { bail!("the relay closed the connection") };
+            let Some(message) = self.0.next().await else {
+                bail!("the relay closed the connection")
+            };
             let bytes = match message? {
                 Message::Binary(bytes) => bytes,
                 Message::Close(reason) => bail!("the relay closed the connection: {reason:?}"),
                 Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
             };
-            let &[SYNC, kind, ref rest @ ..] = bytes.as_ref() else { return Ok(Incoming::Other) };
-            let header = rest.iter().position(|byte| byte & 0x80 == 0).context("a cut message")? + 1;
+            let &[SYNC, kind, ref rest @ ..] = bytes.as_ref() else {
+                return Ok(Incoming::Other);
+            };
+            let header = rest
+                .iter()
+                .position(|byte| byte & 0x80 == 0)
+                .context("a cut message")?
+                + 1;
             let payload = rest.get(header..).unwrap_or_default();
             return Ok(match kind {
                 STEP_1 => Incoming::Step1,
@@ -127,7 +137,11 @@ impl Typist {
     pub fn new(client: u64) -> Self {
         let doc = Doc::with_client_id(client);
         let text = doc.get_or_insert_text("bench");
-        Self { doc, text, sent: StateVector::default() }
+        Self {
+            doc,
+            text,
+            sent: StateVector::default(),
+        }
     }
 
     /// Types one letter at the end; returns the update.

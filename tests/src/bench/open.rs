@@ -38,7 +38,11 @@ pub async fn run(program: &Path, trace: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} is missing; `npm run bench` fetches it", trace.display()))?;
     let trace: Trace = serde_json::from_slice(&file)?;
     let (update, edits) = replay(&trace);
-    row("the document", &format!("{edits} edits, {} KB as one v1 update", update.len() / 1024), "");
+    row(
+        "the document",
+        &format!("{edits} edits, {} KB as one v1 update", update.len() / 1024),
+        "",
+    );
 
     let data = tempfile::tempdir()?;
     let server = Server::start(program, data.path(), &["--no-ai"])?;
@@ -68,7 +72,11 @@ pub async fn run(program: &Path, trace: &Path) -> anyhow::Result<()> {
     }
     row("from the store, whole at a fresh client", &cold.summary(), "");
     row("again while the room is open", &warm.summary(), "");
-    row("server CPU of the first opening (10 ms steps)", &cpu.summary(), "2 ms");
+    row(
+        "server CPU of the first opening (10 ms steps)",
+        &cpu.summary(),
+        "2 ms",
+    );
     Ok(())
 }
 
@@ -81,7 +89,10 @@ async fn open(server: &Server, expected: &str) -> anyhow::Result<Duration> {
     let doc = Doc::new();
     let text = doc.get_or_insert_text("bench");
     doc.transact_mut().apply_update(Update::decode_v1(&update)?)?;
-    ensure!(text.get_string(&doc.transact()) == expected, "the document that arrived is not the one that was stored");
+    ensure!(
+        text.get_string(&doc.transact()) == expected,
+        "the document that arrived is not the one that was stored"
+    );
     Ok(time)
 }
 

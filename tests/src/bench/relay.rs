@@ -28,14 +28,21 @@ const MEASURED: Duration = Duration::from_secs(6);
 /// # Errors
 /// When a delivery is missing or a connection is closed.
 pub async fn run(program: &Path) -> anyhow::Result<()> {
-    println!("relay (acknowledgements durable, SQLite synchronous=FULL; machine load {})", load());
+    println!(
+        "relay (acknowledgements durable, SQLite synchronous=FULL; machine load {})",
+        load()
+    );
     let data = tempfile::tempdir()?;
     let server = Server::start(program, data.path(), &["--no-ai"])?;
     if let Some(memory) = resident_mb(server.pid()) {
         row("memory at the start", &format!("{memory:.1} MB"), "10 MB");
     }
     let latency = propagation(&server).await?;
-    row("two people typing: key to the other's socket", &latency.summary(), "p95 < 10 ms");
+    row(
+        "two people typing: key to the other's socket",
+        &latency.summary(),
+        "p95 < 10 ms",
+    );
     saturation(&server).await
 }
 
@@ -90,7 +97,11 @@ async fn saturation(server: &Server) -> anyhow::Result<()> {
         for reader in 0..CLIENTS - 1 {
             let (sender, mut receiver) = connect(&server.url(&name)).await?;
             receiver.step_2().await?;
-            let (counters, progress, delivered) = (Arc::clone(&counters), Arc::clone(&progress), Arc::clone(&delivered));
+            let (counters, progress, delivered) = (
+                Arc::clone(&counters),
+                Arc::clone(&progress),
+                Arc::clone(&delivered),
+            );
             tasks.push(tokio::spawn(async move {
                 let _open = sender;
                 loop {
@@ -105,12 +116,20 @@ async fn saturation(server: &Server) -> anyhow::Result<()> {
         let (mut sender, mut receiver) = connect(&server.url(&name)).await?;
         receiver.step_2().await?;
         // A writer that does not read would be cut off for being slow.
-        tasks.push(tokio::spawn(async move { loop { receiver.next().await?; } }));
+        tasks.push(tokio::spawn(async move {
+            loop {
+                receiver.next().await?;
+            }
+        }));
         tasks.push(tokio::spawn(async move {
             let mut typist = Typist::new(1000 + doc as u64);
             let mut sent = 0_u64;
             loop {
-                let slowest = counters.iter().map(|counter| counter.load(Ordering::Acquire)).min().unwrap_or(sent);
+                let slowest = counters
+                    .iter()
+                    .map(|counter| counter.load(Ordering::Acquire))
+                    .min()
+                    .unwrap_or(sent);
                 if sent - slowest < IN_FLIGHT {
                     sender.update(&typist.key()).await?;
                     sent += 1;
@@ -122,23 +141,40 @@ async fn saturation(server: &Server) -> anyhow::Result<()> {
     }
     tokio::time::sleep(WARM_UP).await;
     let own = std::process::id();
-    let (begin, first, cpu, generator) =
-        (Instant::now(), delivered.load(Ordering::Relaxed), cpu_time(server.pid()), cpu_time(own));
+    let (begin, first, cpu, generator) = (
+        Instant::now(),
+        delivered.load(Ordering::Relaxed),
+        cpu_time(server.pid()),
+        cpu_time(own),
+    );
     tokio::time::sleep(MEASURED).await;
     let count = delivered.load(Ordering::Relaxed) - first;
     let seconds = begin.elapsed().as_secs_f64();
     for task in &tasks {
         ensure!(!task.is_finished(), "a connection was closed under load");
     }
-    tasks.iter().for_each(|task: &tokio::task::JoinHandle<anyhow::Result<()>>| task.abort());
+    tasks
+        .iter()
+        .for_each(|task: &tokio::task::JoinHandle<anyhow::Result<()>>| task.abort());
     let shape = format!("{DOCUMENTS} documents x {CLIENTS} clients, {IN_FLIGHT} edits in flight");
-    row("saturated deliveries", &format!("{:.0} /s  ({shape})", count as f64 / seconds), "");
+    row(
+        "saturated deliveries",
+        &format!("{:.0} /s  ({shape})", count as f64 / seconds),
+        "",
+    );
     if let (Some(before), Some(after)) = (cpu, cpu_time(server.pid())) {
         let micros = (after - before).as_secs_f64() * 1e6 / count.max(1) as f64;
         row("server CPU per delivery", &format!("{micros:.2} us"), "2 us");
     }
     if let (Some(before), Some(after)) = (generator, cpu_time(own)) {
-        row("the load's own CPU", &format!("{:.0} % of one core", (after - before).as_secs_f64() / seconds * 100.0), "");
+        row(
+            "the load's own CPU",
+            &format!(
+                "{:.0} % of one core",
+                (after - before).as_secs_f64() / seconds * 100.0
+            ),
+            "",
+        );
     }
     Ok(())
 }

@@ -34,7 +34,11 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("{} cannot be started; build it first", program.display()))?;
-        let mut server = Self { child, port, data: data.to_path_buf() };
+        let mut server = Self {
+            child,
+            port,
+            data: data.to_path_buf(),
+        };
         let begin = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = server.child.try_wait()? {

@@ -42,7 +42,10 @@ impl Sample {
     #[must_use]
     pub fn summary(&self) -> String {
         let [p50, p95, p99, max] = [0.5, 0.95, 0.99, 1.0].map(|share| self.quantile(share));
-        format!("p50 {p50:.2}  p95 {p95:.2}  p99 {p99:.2}  max {max:.2} ms  (n = {})", self.len())
+        format!(
+            "p50 {p50:.2}  p95 {p95:.2}  p99 {p99:.2}  max {max:.2} ms  (n = {})",
+            self.len()
+        )
     }
 }
 
