@@ -1,0 +1,119 @@
+//! Which execution provider runs a model: what to ask for, and a report of what really happened.
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An execution provider of ONNX Runtime that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// An NVIDIA card through CUDA.
+    Cuda,
+    /// Any DirectX 12 card, on Windows.
+    DirectMl,
+    /// The processor. Always there, and always asked last.
+    Cpu,
+}
+
+impl Provider {
+    /// The order in which a fresh installation asks.
+    pub const PREFERRED: [Self; 3] = [Self::Cuda, Self::DirectMl, Self::Cpu];
+
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "CUDA",
+            Self::DirectMl => "DirectML",
+            Self::Cpu => "CPU",
+        }
+    }
+
+    /// What ONNX Runtime calls it.
+    #[must_use]
+    pub const fn runtime_name(self) -> &'static str {
+        match self {
+            Self::Cuda => "CUDAExecutionProvider",
+            Self::DirectMl => "DmlExecutionProvider",
+            Self::Cpu => "CPUExecutionProvider",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A provider that was asked for and is not used, with ONNX Runtime's reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Who was asked.
+    pub provider: Provider,
+    /// Why not, in one line.
+    pub reason: String,
+}
+
+/// How many of the graph's nodes one provider runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The provider as ONNX Runtime names it.
+    pub provider: String,
+    /// Number of nodes after the graph was optimised and divided.
+    pub nodes: usize,
+}
+
+/// Where a model really runs, and why not elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceReport {
+    /// The provider that runs most of the graph's nodes, by ONNX Runtime's own record.
+    pub provider: Provider,
+    /// Every provider with nodes, most first.
+    pub shares: Vec<Share>,
+    /// Providers that were asked for and refused, in the order asked.
+    pub refused: Vec<Refusal>,
+    /// ONNX Runtime's version, for example `1.32.0`.
+    pub runtime: String,
+    /// Threads used for one step.
+    pub threads: usize,
+}
+
+impl DeviceReport {
+    /// One sentence for people: where it runs, and why not on what was asked for first.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = format!(
+            "runs on {} ({} threads, ONNX Runtime {})",
+            self.provider, self.threads, self.runtime
+        );
+        for refusal in &self.refused {
+            text.push_str(&format!("; {} not used: {}", refusal.provider, refusal.reason));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_every_refusal() {
+        let report = DeviceReport {
+            provider: Provider::Cpu,
+            shares: vec![],
+            refused: vec![Refusal {
+                provider: Provider::Cuda,
+                reason: "not in this build".into(),
+            }],
+            runtime: "1.32.0".into(),
+            threads: 2,
+        };
+        assert_eq!(
+            report.summary(),
+            "runs on CPU (2 threads, ONNX Runtime 1.32.0); CUDA not used: not in this build"
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Text generation as callers see it: a request in, a stream of text out.
+pub mod sampler;
+pub mod stop;
+pub mod stream;
+
+use serde::{Deserialize, Serialize};
+
+use crate::info::ModelInfo;
+use sampler::SamplingParams;
+use stop::StopCondition;
+use stream::Generation;
+
+/// Who speaks in a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChatRole {
+    /// Standing instructions.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: ChatRole,
+    /// What is said.
+    pub content: String,
+}
+
+impl ChatMessage {
+    /// Standing instructions.
+    #[must_use]
+    pub fn system(content: impl Into<String>) -> Self {
+        Self {
+            role: ChatRole::System,
+            content: content.into(),
+        }
+    }
+
+    /// Something the person says.
+    #[must_use]
+    pub fn user(content: impl Into<String>) -> Self {
+        Self {
+            role: ChatRole::User,
+            content: content.into(),
+        }
+    }
+
+    /// Something the model said, or an example of what it should say.
+    #[must_use]
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self {
+            role: ChatRole::Assistant,
+            content: content.into(),
+        }
+    }
+}
+
+/// What to generate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateRequest {
+    /// The chat so far; the model answers as the assistant.
+    pub messages: Vec<ChatMessage>,
+    /// Text that the answer begins with. The model goes on from there; it is not part of the stream.
+    pub answer_prefix: Option<String>,
+    /// How the next token is chosen.
+    pub params: SamplingParams,
+    /// When to end.
+    pub stop: StopCondition,
+}
+
+impl GenerateRequest {
+    /// Greedy generation of at most `max_tokens`.
+    #[must_use]
+    pub fn greedy(messages: Vec<ChatMessage>, max_tokens: usize) -> Self {
+        Self {
+            messages,
+            answer_prefix: None,
+            params: SamplingParams::greedy(),
+            stop: StopCondition {
+                max_tokens,
+                ..StopCondition::default()
+            },
+        }
+    }
+}
+
+/// Why nothing, or nothing more, is generated. The words are for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// The queue is full; asking again later may work.
+    #[error("the model is busy: {waiting} requests are waiting already; try again when one of them is done")]
+    Busy {
+        /// Requests in the queue.
+        waiting: usize,
+    },
+    /// Prompt and answer do not fit; a shorter prompt may work.
+    #[error(
+        "the prompt has {tokens} tokens and the model takes at most {limit}: select less text or shorten the instruction"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that a prompt may have, with room for at least one token of answer.
+        limit: usize,
+    },
+    /// The model's chat template refuses these messages; asking again changes nothing.
+    #[error("the model's chat template refuses these messages: {0}")]
+    Template(String),
+    /// A run failed; the worker goes on with the next request.
+    #[error("the model failed: {0}")]
+    Failed(String),
+    /// The worker has ended; load the model again.
+    #[error("the model is no longer loaded; load it again")]
+    Gone,
+}
+
+/// Something that answers chats with text: a [`Worker`](crate::worker::Worker), or a script in a test.
+pub trait Generator: Send + Sync + std::fmt::Debug {
+    /// Who answers.
+    fn info(&self) -> &ModelInfo;
+
+    /// How many tokens this text is, without any that a chat template adds. Cheap; runs on the caller's thread.
+    fn count_tokens(&self, text: &str) -> usize;
+
+    /// Puts a request in the queue and returns at once; the text comes through the [`Generation`].
+    ///
+    /// # Errors
+    /// [`GenerateError::Busy`] when the queue is full, [`GenerateError::Gone`] when the worker has ended,
+    /// [`GenerateError::Template`] and [`GenerateError::PromptTooLong`] when the request can never work.
+    fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError>;
+}
