@@ -5,20 +5,25 @@
 //! every test is a list of events, and the crate builds for the browser.
 //!
 //! In reading order: [`ids`] (who and what), [`node`] and [`content`] (the text as ProseMirror's tree, in and out of Yjs),
-//! [`doc`] (the roots of a document), [`protocol`] (what travels), [`awareness`] and [`replica`] (a client's copy), [`room`]
-//! (the relay's, with everybody who has it open), [`authorship`] (who wrote what).
+//! [`doc`] (the roots of a document), [`anchor`] (places in the text), [`margin`] (requests and proposals), [`protocol`]
+//! (what travels), [`awareness`] and [`replica`] (a client's copy), [`room`] (the relay's, with everybody who has it open),
+//! [`authorship`] (who wrote what).
 
+pub mod anchor;
 pub mod authorship;
 pub mod awareness;
 pub mod content;
 pub mod doc;
 pub mod ids;
+pub mod margin;
 pub mod node;
 pub mod protocol;
 pub mod replica;
 pub mod room;
 
+pub use anchor::Anchor;
 pub use ids::{ConnId, DocId, DocName, IdRange, IdSource, Identity, Part, PeerKind, Role, Timestamp};
+pub use margin::{Proposal, Request};
 pub use node::{Mark, Node};
 pub use replica::Replica;
 pub use room::Room;
