@@ -1,0 +1,161 @@
+// Binds the ProseMirror surface to a body. Looks first whether that is safe: y-prosemirror deletes what it cannot show.
+
+import { Editor, Extension, getSchema } from "@tiptap/core";
+import { Collaboration } from "@tiptap/extension-collaboration";
+import type { Slice } from "@tiptap/pm/model";
+import { DOMParser as PmParser } from "@tiptap/pm/model";
+import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
+import type * as Y from "yjs";
+import { NoEditsOfItsOwn } from "./guards.ts";
+import { looksLikeMarkdown, toElements } from "./markdown.ts";
+import type { PresenceOptions } from "./presence.ts";
+import { Presence } from "./presence.ts";
+import { mountReader } from "./reader.ts";
+import { contentExtensions, surfaceExtensions } from "./schema.ts";
+import type { Suggestions } from "./suggestions.ts";
+import { bringsForeign, surveyNames, surveyPlaces } from "./survey.ts";
+
+/** What the surface needs and whom it tells. */
+export interface SurfaceOptions {
+  element: HTMLElement;
+  fragment: Y.XmlFragment;
+  presence: PresenceOptions;
+  suggestions: Suggestions;
+  placeholder: string;
+  editable: boolean;
+  /** After every change of text, selection or focus. */
+  onChange(): void;
+  onAsk(): void;
+  onNotice(level: "info" | "warning" | "error", message: string): void;
+}
+
+/** The editing surface of one document; mounts again by itself when the document gains parts it was not made for. */
+export class Surface {
+  /** Null while the document can only be shown. */
+  editor: Editor | null = null;
+  /** This person has been in the text: its selection means something. */
+  touched = false;
+  private unmountReader: (() => void) | null = null;
+  private foreign = new Map<string, Set<string>>();
+  private editable: boolean;
+  private remounting = false;
+  private closed = false;
+
+  constructor(private readonly options: SurfaceOptions) {
+    this.editable = options.editable;
+    // Registered before the binding's own observer, and therefore called before it.
+    options.fragment.observeDeep(this.watch);
+    this.mount();
+  }
+
+  /** The rights changed. */
+  setEditable(editable: boolean): void {
+    if (editable === this.editable) return;
+    this.editable = editable;
+    // False: rights are no edit.
+    this.editor?.setEditable(editable, false);
+    this.options.onChange();
+  }
+
+  /** How many own steps can be undone and redone. */
+  history(): { undo: boolean; redo: boolean } {
+    const state: unknown = this.editor === null ? undefined : yUndoPluginKey.getState(this.editor.state);
+    const { undoManager } = (state ?? {}) as { undoManager?: Y.UndoManager };
+    return { undo: (undoManager?.undoStack.length ?? 0) > 0, redo: (undoManager?.redoStack.length ?? 0) > 0 };
+  }
+
+  /** Takes the surface away. */
+  close(): void {
+    this.closed = true;
+    this.options.fragment.unobserveDeep(this.watch);
+    this.unmount();
+  }
+
+  private mount(): void {
+    const { fragment, element, onNotice } = this.options;
+    const { unknown, foreign } = surveyNames(fragment);
+    this.foreign = foreign;
+    const misplaced = unknown.length > 0 ? [] : surveyPlaces(fragment, getSchema(contentExtensions(foreign)));
+    if (unknown.length + misplaced.length === 0) {
+      this.editor = this.makeEditor();
+    } else {
+      this.unmountReader = mountReader(element, fragment);
+      onNotice(
+        "warning",
+        unknown.length > 0
+          ? `This document has parts that this version cannot edit (${unknown.join(", ")}). It is shown read-only, so that nothing is lost; update Inkling to edit it.`
+          : `Parts of this document (${misplaced.join(", ")}) stand where they cannot be edited. It is shown read-only, so that nothing is lost.`,
+      );
+    }
+    element.toggleAttribute("data-readonly", this.editor === null);
+  }
+
+  private unmount(): void {
+    this.editor?.destroy();
+    this.editor = null;
+    this.unmountReader?.();
+    this.unmountReader = null;
+  }
+
+  private makeEditor(): Editor {
+    const { element, fragment, presence, suggestions, placeholder, onChange, onAsk } = this.options;
+    const editor = new Editor({
+      element,
+      editable: this.editable,
+      extensions: [
+        ...surfaceExtensions(this.foreign, placeholder),
+        Collaboration.configure({ fragment }),
+        NoEditsOfItsOwn,
+        Presence(presence),
+        suggestions.extension(),
+        Extension.create({ name: "inkKeys", addKeyboardShortcuts: () => ({ "Mod-j": () => (onAsk(), true) }) }),
+      ],
+      editorProps: {
+        attributes: { "aria-label": "Document", "aria-multiline": "true", role: "textbox", spellcheck: "true" },
+        clipboardTextParser: (text, context, plain, view) =>
+          (plain || !looksLikeMarkdown(text)
+            ? undefined
+            : PmParser.fromSchema(view.state.schema).parseSlice(toElements(text), { context })) as Slice,
+      },
+      onTransaction: () => onChange(),
+      onFocus: () => {
+        this.touched = true;
+        onChange();
+      },
+      onBlur: () => onChange(),
+    });
+    return editor;
+  }
+
+  /** Stops the binding before it sees, and deletes, what it cannot show; then looks at the document afresh. */
+  private readonly watch = (events: Y.YEvent<Y.AbstractType<unknown>>[], transaction: Y.Transaction): void => {
+    if (this.editor === null) return void this.remount(); // it may have become editable
+    if (transaction.origin === ySyncPluginKey || !bringsForeign(events, this.options.fragment, this.foreign)) return;
+    const sync = ySyncPluginKey.getState(this.editor.state) as { binding?: { destroy(): void } } | undefined;
+    this.editor.setEditable(false, false);
+    sync?.binding?.destroy();
+    this.remount();
+  };
+
+  private remount(): void {
+    if (this.remounting) return;
+    this.remounting = true;
+    queueMicrotask(() => {
+      this.remounting = false;
+      if (this.closed || (this.editor === null && !this.isEditableNow())) return;
+      const before = this.editor?.state.selection;
+      const focused = this.editor?.isFocused ?? false;
+      this.unmount();
+      this.mount();
+      if (before !== undefined) this.editor?.commands.setTextSelection({ from: before.from, to: before.to });
+      if (focused) this.editor?.commands.focus();
+      this.options.onChange();
+    });
+  }
+
+  private isEditableNow(): boolean {
+    const { fragment } = this.options;
+    const { unknown, foreign } = surveyNames(fragment);
+    return unknown.length === 0 && surveyPlaces(fragment, getSchema(contentExtensions(foreign))).length === 0;
+  }
+}
