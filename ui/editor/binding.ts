@@ -4,6 +4,7 @@ import { Editor, Extension, getSchema } from "@tiptap/core";
 import { Collaboration } from "@tiptap/extension-collaboration";
 import type { Slice } from "@tiptap/pm/model";
 import { DOMParser as PmParser } from "@tiptap/pm/model";
+import type { ProsemirrorBinding } from "@tiptap/y-tiptap";
 import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
 import type * as Y from "yjs";
 import { NoEditsOfItsOwn } from "./guards.ts";
@@ -131,9 +132,12 @@ export class Surface {
   private readonly watch = (events: Y.YEvent<Y.AbstractType<unknown>>[], transaction: Y.Transaction): void => {
     if (this.editor === null) return void this.remount(); // it may have become editable
     if (transaction.origin === ySyncPluginKey || !bringsForeign(events, this.options.fragment, this.foreign)) return;
-    const sync = ySyncPluginKey.getState(this.editor.state) as { binding?: { destroy(): void } } | undefined;
-    this.editor.setEditable(false, false);
-    sync?.binding?.destroy();
+    const sync = ySyncPluginKey.getState(this.editor.state) as { binding?: ProsemirrorBinding } | undefined;
+    if (sync?.binding) {
+      sync.binding.destroy();
+      // Any update of the view would write what ProseMirror shows, which lacks the new part, back over the document.
+      sync.binding.mux = () => undefined;
+    }
     this.remount();
   };
 
