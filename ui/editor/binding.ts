@@ -7,7 +7,7 @@ import { DOMParser as PmParser } from "@tiptap/pm/model";
 import type { ProsemirrorBinding } from "@tiptap/y-tiptap";
 import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
 import type * as Y from "yjs";
-import { NoEditsOfItsOwn } from "./guards.ts";
+import { NoEditsOfItsOwn, seedTextblocks } from "./guards.ts";
 import { looksLikeMarkdown, toElements } from "./markdown.ts";
 import type { PresenceOptions } from "./presence.ts";
 import { Presence } from "./presence.ts";
@@ -125,6 +125,8 @@ export class Surface {
       },
       onBlur: () => onChange(),
     });
+    const { binding } = ySyncPluginKey.getState(editor.state) as { binding: ProsemirrorBinding };
+    seedTextblocks(binding);
     return editor;
   }
 

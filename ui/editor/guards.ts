@@ -3,8 +3,11 @@
 import { Extension } from "@tiptap/core";
 import { Plugin } from "@tiptap/pm/state";
 import { fixTablesKey } from "@tiptap/pm/tables";
+import type { ProsemirrorBinding } from "@tiptap/y-tiptap";
 import { ySyncPluginKey } from "@tiptap/y-tiptap";
+import * as Y from "yjs";
 import { record } from "./json.ts";
+import { TEXTBLOCKS } from "./schema.ts";
 
 /**
  * prosemirror-tables mends uneven tables after any change. After a change from elsewhere every open window would mend
@@ -25,3 +28,30 @@ export const NoEditsOfItsOwn = Extension.create({
     ];
   },
 });
+
+/**
+ * Gives every empty textblock that this window makes an empty text of its own, in the same transaction. Without it the
+ * first two people who type there at once would each bring a text, y-prosemirror would join the two in both windows,
+ * and a letter would be doubled or lost.
+ */
+export function seedTextblocks(binding: ProsemirrorBinding): void {
+  const write = binding._prosemirrorChanged.bind(binding);
+  binding._prosemirrorChanged = (shown) => {
+    const { doc } = binding;
+    doc.transact((transaction) => {
+      write(shown);
+      const mine = doc.store.clients.get(doc.clientID) ?? [];
+      const from = transaction.beforeState.get(doc.clientID) ?? 0;
+      const made: Y.Item[] = [];
+      for (let at = mine.length - 1; at >= 0; at--) {
+        const struct = mine[at];
+        if (struct === undefined || struct.id.clock + struct.length <= from) break;
+        if (struct instanceof Y.Item && !struct.deleted) made.push(struct);
+      }
+      for (const { content } of made) {
+        const type: unknown = content instanceof Y.ContentType ? content.type : null;
+        if (type instanceof Y.XmlElement && TEXTBLOCKS.has(type.nodeName) && type.length === 0) type.insert(0, [new Y.XmlText()]);
+      }
+    }, ySyncPluginKey);
+  };
+}
