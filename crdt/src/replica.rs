@@ -146,7 +146,8 @@ impl Replica {
                 Message::Sync(SyncMessage::Update(update)) => {
                     received.changed |= self.apply(&update)?;
                     // A hole: an update went missing. One full sync heals it, and asking twice would not help more.
-                    if self.is_holding_back() && !std::mem::replace(&mut self.healing, true) {
+                    // Before the first answer has come, it is that which is missing.
+                    if self.synced && self.is_holding_back() && !std::mem::replace(&mut self.healing, true) {
                         received.replies.push(protocol::step_1(&self.state()));
                     }
                 }

@@ -204,11 +204,15 @@ impl Connection {
         }
     }
 
-    const fn has(&self, part: Part) -> bool {
+    const fn get(&self, part: Part) -> Option<&Joined> {
         match part {
-            Part::Body => self.body.is_some(),
-            Part::Margin => self.margin.is_some(),
+            Part::Body => self.body.as_ref(),
+            Part::Margin => self.margin.as_ref(),
         }
+    }
+
+    const fn has(&self, part: Part) -> bool {
+        self.get(part).is_some()
     }
 }
 

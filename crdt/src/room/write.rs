@@ -204,11 +204,7 @@ impl Room {
         except: Option<ConnId>,
         effects: &mut Vec<Effect>,
     ) {
-        effects.push(Effect::Broadcast {
-            part,
-            except,
-            message: Outgoing::Y(protocol::update(&update)),
-        });
+        self.tell(part, except, &protocol::update(&update), effects);
         let mut record = Record {
             seq: 0,
             body: None,
@@ -220,6 +216,32 @@ impl Room {
         };
         record.set(part, update, ranges);
         self.journal.append(record, effects);
+    }
+
+    /// Sends an update to everybody who can integrate it. Whoever has joined but not asked yet what is missing will find it
+    /// in the answer, and could only hold it back until then.
+    fn tell(&self, part: Part, except: Option<ConnId>, update: &[u8], effects: &mut Vec<Effect>) {
+        let asked = |connection: &Connection| connection.get(part).is_some_and(|joined| joined.asked);
+        let mut listeners = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.get(part).is_some());
+        let message = Outgoing::Y(update.to_vec());
+        if listeners.all(|(_, connection)| asked(connection)) {
+            effects.push(Effect::Broadcast {
+                part,
+                except,
+                message,
+            });
+            return;
+        }
+        for (conn, _) in self
+            .connections
+            .iter()
+            .filter(|(conn, known)| Some(**conn) != except && asked(known))
+        {
+            effects.push(send(*conn, part, message.clone()));
+        }
     }
 
     /// Says that a write is safe, as soon as it is.
