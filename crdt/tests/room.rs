@@ -40,7 +40,7 @@ fn whatever_happens_everybody_ends_up_with_the_same_and_nothing_acknowledged_is_
     let steps: usize = setting("STEPS").map_or(1_500, |steps| steps.parse().unwrap());
     let (mut records, mut refusals) = (0, 0);
     for seed in seeds() {
-        let _print = OnPanic(seed);
+        let _print = OnPanic(seed, "room");
         let mut network = Network::new(seed, &PEERS);
         for _ in 0..steps {
             network.step();

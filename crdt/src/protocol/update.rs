@@ -6,13 +6,13 @@
 //! and `readDeleteSet` in yjs 13.6 and `Update::decode` in yrs 0.26.
 
 mod block;
-mod depth;
+mod shape;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yrs::{ClientID, IdSet, StateVector};
 
-pub use depth::{Depths, MAX_ELEMENT_DEPTH};
+pub use shape::{MAX_ELEMENT_DEPTH, Shape};
 
 use super::ProtocolError;
 use super::bytes::Reader;
@@ -31,6 +31,8 @@ pub struct UpdateFacts {
     /// Per client, its blocks in the order of clocks, without a gap (skipped stretches are blocks as well).
     sections: BTreeMap<u64, Vec<Placed>>,
     deletes: Vec<IdRange>,
+    /// The second units of characters that take two, sorted.
+    pairs: BTreeSet<Id>,
 }
 
 /// A block and where it stands among those of its client.
@@ -142,8 +144,9 @@ impl UpdateFacts {
             return Err(ProtocolError::Truncated);
         }
         let mut section = Vec::with_capacity(count);
+        let mut pairs = Vec::new();
         for _ in 0..count {
-            let block = Block::read(reader)?;
+            let block = Block::read(reader, &mut pairs)?;
             // Old versions of yjs wrote empty blocks; yrs leaves them out as well.
             if block.len == 0 {
                 continue;
@@ -156,7 +159,10 @@ impl UpdateFacts {
                 return Err(ProtocolError::Malformed("reference"));
             }
             section.push(Placed { clock, block });
-            clock = advance(clock, block.len)?;
+            let end = advance(clock, block.len)?;
+            self.pairs
+                .extend(pairs.drain(..).map(|offset| (client, clock + offset)));
+            clock = end;
         }
         // yjs writes one section per client; yrs would put a second one's blocks after those of the first.
         match self.sections.insert(client, section) {

@@ -14,7 +14,7 @@ use yrs::{Doc, IdSet, Observable, ReadTxn, StateVector, Transact, TransactionMut
 
 use crate::ids::{IdRange, Part};
 use crate::protocol::ProtocolError;
-use crate::protocol::update::{Depths, UpdateFacts};
+use crate::protocol::update::{Shape, UpdateFacts};
 
 /// Below this the encoded log is not worth compacting.
 const MIN_TAIL: usize = 256 << 10;
@@ -45,7 +45,7 @@ pub(super) struct PartDoc {
     part: Part,
     client_id: u32,
     doc: Doc,
-    depths: Depths,
+    shape: Shape,
     /// The document as one update, and all that came since.
     base: Vec<u8>,
     tail: Vec<Vec<u8>>,
@@ -69,7 +69,7 @@ impl PartDoc {
             part,
             client_id,
             doc: crate::doc::open(client_id.into()),
-            depths: Depths::default(),
+            shape: Shape::default(),
             base: Vec::new(),
             tail: Vec::new(),
             tail_size: 0,
@@ -194,7 +194,7 @@ impl PartDoc {
     /// Checks and applies one update in a transaction of its own.
     fn integrate(&mut self, update: &[u8]) -> Result<UpdateFacts, ApplyError> {
         let facts = UpdateFacts::scan(update)?;
-        self.depths.extend(&facts)?;
+        self.shape.extend(&facts, &self.state())?;
         let update = Update::decode_v1(update).map_err(|_| ProtocolError::Malformed("content"))?;
         let mut txn = ManuallyDrop::new(
             self.doc

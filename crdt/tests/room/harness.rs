@@ -64,12 +64,15 @@ pub(crate) struct Network {
 }
 
 /// Prints the one line that repeats a failing run.
-pub(crate) struct OnPanic(pub(crate) u64);
+pub(crate) struct OnPanic(pub(crate) u64, pub(crate) &'static str);
 
 impl Drop for OnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("rerun with SEED={} cargo nextest run -p crdt --test room", self.0);
+            println!(
+                "rerun with SEED={} cargo nextest run -p crdt --test {}",
+                self.0, self.1
+            );
         }
     }
 }

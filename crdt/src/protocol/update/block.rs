@@ -51,8 +51,8 @@ impl Block {
             .flatten()
     }
 
-    /// Reads one block and steps over its content.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, ProtocolError> {
+    /// Reads one block and steps over its content; says where in it characters are that take two UTF-16 units.
+    pub(super) fn read(reader: &mut Reader<'_>, pairs: &mut Vec<u32>) -> Result<Self, ProtocolError> {
         let info = reader.byte()?;
         match info {
             GC => {
@@ -88,7 +88,7 @@ impl Block {
             }
         }
         block.element = info & CONTENT == TYPE;
-        block.len = content(reader, info & CONTENT)?;
+        block.len = content(reader, info & CONTENT, pairs)?;
         Ok(block)
     }
 }
@@ -98,13 +98,10 @@ fn id(reader: &mut Reader<'_>) -> Result<Id, ProtocolError> {
 }
 
 /// Steps over a block's content and returns how many clocks it takes.
-fn content(reader: &mut Reader<'_>, kind: u8) -> Result<u32, ProtocolError> {
+fn content(reader: &mut Reader<'_>, kind: u8, pairs: &mut Vec<u32>) -> Result<u32, ProtocolError> {
     match kind {
         DELETED => return reader.uint31(),
-        STRING => {
-            let units = reader.string()?.encode_utf16().count();
-            return u32::try_from(units).map_err(|_| ProtocolError::Malformed("text"));
-        }
+        STRING => return Ok(text(reader.string()?, pairs)),
         ANY => {
             let count = reader.count(1)?;
             for _ in 0..count {
@@ -137,6 +134,19 @@ fn content(reader: &mut Reader<'_>, kind: u8) -> Result<u32, ProtocolError> {
         }
     }
     Ok(1)
+}
+
+/// The length of a text in UTF-16 units, and where the second units of its pairs are.
+fn text(text: &str, pairs: &mut Vec<u32>) -> u32 {
+    let mut units = 0;
+    for char in text.chars() {
+        // A text is shorter than 2^31 bytes, so than 2^31 units.
+        units += char.len_utf16() as u32;
+        if char.len_utf16() == 2 {
+            pairs.push(units - 1);
+        }
+    }
+    units
 }
 
 fn json(text: &str) -> Result<(), ProtocolError> {
