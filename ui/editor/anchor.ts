@@ -21,8 +21,10 @@ export type Resolved =
 
 /** How much text around an anchor is stored, in UTF-16 units. */
 const AROUND = 32;
-/** A caret is found again by text on one side only if that text is at least so long. */
+/** A caret is found again by the text around it only if that text is at least so long. */
 const LEAST_CONTEXT = 8;
+/** A quote that occurs more often says nothing about a place. */
+const MAX_OCCURRENCES = 256;
 
 /** The anchor of a ProseMirror range (`from === to` for a caret). Line breaks at its edges are left out. */
 export function anchorAt(fragment: Y.XmlFragment, from: number, to: number, visible = new VisibleText(fragment)): Anchor {
@@ -82,7 +84,9 @@ function findQuote(text: string, anchor: Anchor): number | null {
   let best: number | null = null;
   let bestScore = -1;
   let tie = false;
+  let count = 0;
   for (let at = text.indexOf(anchor.quote); at >= 0; at = text.indexOf(anchor.quote, at + 1)) {
+    if (++count > MAX_OCCURRENCES) return null;
     const score = likeness(text, at, at + anchor.quote.length, anchor);
     if (score > bestScore) {
       [best, bestScore, tie] = [at, score, false];
@@ -101,14 +105,14 @@ function likeness(text: string, start: number, end: number, anchor: Anchor): num
   return before + after;
 }
 
-/** Offset of a caret by its surroundings: both sides, else the longer one alone; each must be there exactly once. */
+/** Offset of a caret by what stood around it: all of it, else what stood before, else what followed; each only if it is there once. */
 function findCaret(text: string, { prefix, suffix }: Anchor): number | null {
-  if (prefix.length + suffix.length === 0) return text === "" ? 0 : null;
-  const both = only(text, prefix + suffix);
-  if (both !== null) return both + prefix.length;
-  const before = prefix.length >= LEAST_CONTEXT ? only(text, prefix) : null;
-  if (before !== null) return before + prefix.length;
-  return suffix.length >= LEAST_CONTEXT ? only(text, suffix) : null;
+  const tries: [string, number][] = [[prefix + suffix, prefix.length], [prefix, prefix.length], [suffix, 0]];
+  for (const [needle, seam] of tries) {
+    const at = needle.length >= LEAST_CONTEXT ? only(text, needle) : null;
+    if (at !== null) return at + seam;
+  }
+  return null;
 }
 
 function only(text: string, needle: string): number | null {

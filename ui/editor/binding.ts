@@ -12,7 +12,7 @@ import { looksLikeMarkdown, toElements } from "./markdown.ts";
 import type { PresenceOptions } from "./presence.ts";
 import { Presence } from "./presence.ts";
 import { mountReader } from "./reader.ts";
-import { contentExtensions, surfaceExtensions } from "./schema.ts";
+import { NOTHING_FOREIGN, contentExtensions, surfaceExtensions } from "./schema.ts";
 import type { Suggestions } from "./suggestions.ts";
 import { bringsForeign, surveyNames, surveyPlaces } from "./survey.ts";
 
@@ -37,7 +37,7 @@ export class Surface {
   /** This person has been in the text: its selection means something. */
   touched = false;
   private unmountReader: (() => void) | null = null;
-  private foreign = new Map<string, Set<string>>();
+  private foreign = NOTHING_FOREIGN;
   private editable: boolean;
   private remounting = false;
   private closed = false;
@@ -118,7 +118,10 @@ export class Surface {
             ? undefined
             : PmParser.fromSchema(view.state.schema).parseSlice(toElements(text), { context })) as Slice,
       },
-      onTransaction: () => onChange(),
+      onTransaction: ({ transaction }) => {
+        if (transaction.selectionSet && transaction.getMeta(ySyncPluginKey) === undefined) this.touched = true;
+        onChange();
+      },
       onFocus: () => {
         this.touched = true;
         onChange();

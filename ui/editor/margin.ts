@@ -51,10 +51,17 @@ export interface Entry {
   at: number;
 }
 
-interface Decision {
+/** A record of `decisions`, as far as cards need it. */
+export interface Decision {
   id: string;
   action: "accept" | "reject" | "undo";
   undoes: string;
+  /** What was known of the same proposal when this was decided. */
+  seen: string[];
+  /** It brought in all of its text. */
+  whole: boolean;
+  /** What it brought in was taken out again. */
+  repaired: boolean;
   by: { id: string; name: string };
 }
 
@@ -105,7 +112,8 @@ export class Margin {
       const decision = effective(decided.get(id) ?? []);
       const stored = proposal.state === "streaming" && request?.state === "cancelled" ? "cancelled" : proposal.state;
       const { anchor, at } = proposal;
-      entries.push({ id, request, proposal, state: decision?.state ?? stored, decidedBy: decision?.by, anchor, at: request?.at ?? at });
+      const decidedBy = decision !== null && decision.state !== "pending" ? decision.by : undefined;
+      entries.push({ id, request, proposal, state: decision?.state ?? stored, decidedBy, anchor, at: request?.at ?? at });
     }
     for (const [id, request] of requests) {
       if (answered.has(id) || request.state === "cancelled" || request.state === "done") continue;
@@ -151,24 +159,31 @@ export class Margin {
     for (const [id, value] of this.decisions) {
       const json = record(value);
       const action = oneOf(json["action"], ["accept", "reject", "undo"]);
-      if (action === undefined || json["repaired"] === true) continue;
+      if (action === undefined) continue;
       const proposal = words(json["proposal"]);
-      const decision = { id, action, undoes: words(json["undoes"]), by: person(json["by"]) };
+      const seen = Array.isArray(json["seen"]) ? json["seen"].map((other) => words(other)) : [];
+      const [whole, repaired] = [json["whole"] === true, json["repaired"] === true];
+      const decision = { id, action, undoes: words(json["undoes"]), seen, whole, repaired, by: person(json["by"]) };
       byProposal.set(proposal, [...(byProposal.get(proposal) ?? []), decision]);
     }
     return byProposal;
   }
 }
 
-/** The state that decisions give a proposal; null when nothing has been decided. Repaired ones must be left out before. */
+/**
+ * The state that decisions give a proposal, and who gave it; null when nothing has been decided. The rules are those of
+ * crdt/src/decision/record.rs: an accept stands until it is undone or repaired; a rejection until an undo that knew of it.
+ */
 export function effective(decisions: Decision[]): { state: CardState; by: { id: string; name: string } } | null {
   const order = [...decisions].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const undone = new Set(order.filter(({ action }) => action === "undo").map(({ undoes }) => undoes));
-  const standing = order.find(({ id, action }) => action === "accept" && !undone.has(id));
+  const undos = order.filter(({ action }) => action === "undo");
+  const accepts = order.filter(({ id, action, repaired }) => action === "accept" && !repaired && !undos.some(({ undoes }) => undoes === id));
+  const standing = accepts.find(({ whole }) => whole) ?? accepts[0];
   if (standing !== undefined) return { state: "accepted", by: standing.by };
-  const last = order.filter(({ id }) => !undone.has(id)).at(-1);
-  if (last === undefined) return null;
-  return { state: last.action === "reject" ? "rejected" : "pending", by: last.by };
+  const reject = order.findLast(({ id, action }) => action === "reject" && !undos.some(({ undoes, seen }) => undoes === id || seen.includes(id)));
+  if (reject !== undefined) return { state: "rejected", by: reject.by };
+  const last = order.at(-1);
+  return last === undefined ? null : { state: "pending", by: last.by };
 }
 
 /** Accepted and rejected cards would pile up for ever. */
@@ -215,7 +230,9 @@ function readRequest(id: string, value: unknown): Request | null {
 
 function readProposal(id: string, value: unknown): Proposal | null {
   if (!(value instanceof Y.Map)) return null;
-  const state = oneOf(value.get("state"), ["streaming", "pending", "cancelled", "failed"]);
+  const stored = oneOf(value.get("state"), ["streaming", "pending", "cancelled", "failed", "accepted", "rejected"]);
+  // The margin may say that it was decided, but only the body's word counts.
+  const state = stored === "accepted" || stored === "rejected" ? "pending" : stored;
   const kind = oneOf(value.get("kind"), ["insert", "replace", "delete", "comment"]);
   if (state === undefined || kind === undefined) return null;
   const author = record(value.get("author"));

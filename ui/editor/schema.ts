@@ -1,7 +1,7 @@
 // The document's nodes and marks (names and attributes as in crdt/SCHEMA.md) and the Tiptap extensions that make them.
 
 import type { AnyExtension } from "@tiptap/core";
-import { Extension } from "@tiptap/core";
+import { Extension, Mark } from "@tiptap/core";
 import { Blockquote } from "@tiptap/extension-blockquote";
 import { Bold } from "@tiptap/extension-bold";
 import { Code } from "@tiptap/extension-code";
@@ -60,19 +60,36 @@ export const LEAVES: ReadonlySet<string> = new Set(["image", "horizontalRule", "
 /** Elements whose content is text, and that therefore are a line of the visible text even when empty. */
 export const TEXTBLOCKS: ReadonlySet<string> = new Set(["paragraph", "heading", "codeBlock"]);
 
-/** Attributes that some other client gave to nodes or marks: type name -> attribute names. */
-export type ForeignAttributes = ReadonlyMap<string, ReadonlySet<string>>;
+/** What other clients brought into a document and this version can carry along without understanding it. */
+export interface Foreign {
+  /** Attributes: name of the node or mark -> attribute names. */
+  attributes: Map<string, Set<string>>;
+  /** Marks: name -> whether several of them may overlap (their keys in the text carry a hash). */
+  marks: Map<string, { overlap: boolean }>;
+}
 
-/** Declares foreign attributes, so that ProseMirror carries them through edits instead of dropping them. */
-const keepForeign = (foreign: ForeignAttributes): AnyExtension =>
+/** Nothing foreign. */
+export const NOTHING_FOREIGN: Foreign = { attributes: new Map(), marks: new Map() };
+
+/** Declares what is foreign, so that ProseMirror carries it through edits instead of dropping it. */
+const keepForeign = ({ attributes, marks }: Foreign): AnyExtension[] => [
+  ...[...marks].map(([name, { overlap }]) =>
+    Mark.create({
+      name,
+      ...(overlap ? { excludes: "" } : {}),
+      inclusive: false,
+      renderHTML: () => ["span", { class: "ink-foreign" }, 0],
+    }),
+  ),
   Extension.create({
-    name: "foreignAttributes",
+    name: "inkForeign",
     addGlobalAttributes: () =>
-      [...foreign].map(([type, names]) => ({
+      [...attributes].map(([type, names]) => ({
         types: [type],
         attributes: Object.fromEntries([...names].map((name) => [name, { default: null, rendered: false }])),
       })),
-  });
+  }),
+];
 
 /** Only what SCHEMA.md names is written; how a link opens is a matter of this window. */
 const SafeLink = Link.extend({
@@ -122,14 +139,14 @@ const markExtensions: AnyExtension[] = [
 ];
 
 /** Nodes and marks alone: what a document may hold. */
-export const contentExtensions = (foreign: ForeignAttributes = new Map()): AnyExtension[] => [
+export const contentExtensions = (foreign: Foreign = NOTHING_FOREIGN): AnyExtension[] => [
   ...nodeExtensions,
   ...markExtensions,
-  ...(foreign.size > 0 ? [keepForeign(foreign)] : []),
+  ...keepForeign(foreign),
 ];
 
 /** Everything of the surface that is not collaboration: content, keys, cursors, placeholder. */
-export const surfaceExtensions = (foreign: ForeignAttributes, placeholder: string): AnyExtension[] => [
+export const surfaceExtensions = (foreign: Foreign, placeholder: string): AnyExtension[] => [
   ...contentExtensions(foreign),
   ListKeymap,
   Dropcursor.configure({ class: "ink-dropcursor" }),

@@ -43,6 +43,7 @@ export class Session {
   private readonly last = new Map<string, string>();
   private readonly cleanUp: (() => void)[] = [];
   private surface: Surface | null = null;
+  private closed = false;
   private user: User & { color: string };
 
   constructor(
@@ -115,6 +116,8 @@ export class Session {
 
   /** Leaves; nothing is emitted any more. */
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     this.frames.stop();
     for (const done of this.cleanUp) done();
     this.decisions.lost();

@@ -141,7 +141,7 @@ export class Suggestions {
     if (view === undefined) return found;
     const spec = { marks: [], ignoreSelection: true };
     if (view.parts.inline) {
-      found.push(Decoration.widget(to, view.inline, { ...spec, key: `ghost-${ghost.id}`, side: 1 }));
+      found.push(Decoration.widget(to, view.inline, { ...spec, key: `ghost-${ghost.id}`, side: 20 }));
     }
     if (view.parts.block) {
       const $to = doc.resolve(to);

@@ -3,16 +3,15 @@
 
 import type { Schema, Node as PmNode } from "@tiptap/pm/model";
 import * as Y from "yjs";
+import type { Foreign } from "./schema.ts";
 import { MARKS, NODES } from "./schema.ts";
 
 /** What a body holds beyond this version's schema. */
 export interface Survey {
-  /** Names of elements and marks that this version does not know. */
+  /** Names of elements that this version does not know, and of what is no element at all. */
   unknown: string[];
-  /** Known elements with content that would be lost because they stand where the schema has no place for them. */
-  misplaced: string[];
-  /** Attributes that this version does not know, by type name; they can be carried along. */
-  foreign: Map<string, Set<string>>;
+  /** What it does not know either, but can carry along. */
+  foreign: Foreign;
 }
 
 /** Attributes that our own extensions declare beyond SCHEMA.md; null unless somebody sets them. */
@@ -32,43 +31,49 @@ export const elementName = (element: Y.XmlElement): string => element.nodeName ?
 /** The fragment's children of a kind that y-prosemirror handles; hooks count as unknown elements. */
 export type YChild = Y.XmlElement | Y.XmlText | Y.XmlHook;
 
-/** Surveys names and attributes alone. */
+/** Surveys names and attributes. */
 export function surveyNames(fragment: Y.XmlFragment): Survey {
   const unknown = new Set<string>();
-  const foreign = new Map<string, Set<string>>();
-  const note = (type: string, attribute: string): void => {
-    foreign.set(type, (foreign.get(type) ?? new Set()).add(attribute));
-  };
+  const foreign: Foreign = { attributes: new Map(), marks: new Map() };
   const visit = (child: YChild): void => {
-    if (child instanceof Y.XmlText) return visitText(child, unknown, note);
+    if (child instanceof Y.XmlText) return visitText(child, unknown, foreign);
     if (!(child instanceof Y.XmlElement)) return void unknown.add("hook");
     const name = elementName(child);
     const known = Object.hasOwn(NODES, name) ? NODES[name] : undefined;
     if (known === undefined) return void unknown.add(name);
     for (const attribute of Object.keys(child.getAttributes())) {
-      if (!known.includes(attribute) && !DECLARED[name]?.includes(attribute)) note(name, attribute);
+      if (!known.includes(attribute) && !DECLARED[name]?.includes(attribute)) note(foreign, name, attribute);
     }
     for (const grandchild of child.toArray()) visit(grandchild as YChild);
   };
   for (const child of fragment.toArray()) visit(child as YChild);
-  return { unknown: [...unknown], misplaced: [], foreign };
+  return { unknown: [...unknown], foreign };
 }
 
-function visitText(text: Y.XmlText, unknown: Set<string>, note: (type: string, attribute: string) => void): void {
+function visitText(text: Y.XmlText, unknown: Set<string>, foreign: Foreign): void {
   for (const piece of text.toDelta() as { insert: unknown; attributes?: Record<string, unknown> }[]) {
     if (typeof piece.insert !== "string") unknown.add("embed");
     for (const [attribute, value] of Object.entries(piece.attributes ?? {})) {
       const name = markName(attribute);
       const known = Object.hasOwn(MARKS, name) ? MARKS[name] : undefined;
-      if (known === undefined) unknown.add(name);
-      else if (typeof value === "object" && value !== null) {
-        for (const key of Object.keys(value)) if (!known.includes(key)) note(name, key);
+      if (known === undefined) {
+        // A schema cannot have a node and a mark of one name.
+        if (RESERVED.has(name)) unknown.add(name);
+        else foreign.marks.set(name, { overlap: attribute !== name || foreign.marks.get(name)?.overlap === true });
       }
+      if (typeof value !== "object" || value === null) continue;
+      for (const key of Object.keys(value)) if (known?.includes(key) !== true) note(foreign, name, key);
     }
   }
 }
 
-/** Surveys names, attributes and places. `schema` must have been made with the foreign attributes of `surveyNames`. */
+const RESERVED: ReadonlySet<string> = new Set([...Object.keys(NODES), "doc", "text", ""]);
+
+const note = ({ attributes }: Foreign, type: string, attribute: string): void => {
+  attributes.set(type, (attributes.get(type) ?? new Set()).add(attribute));
+};
+
+/** Surveys places: names of what has content and stands where the schema has no place for it. `schema` must have been made with what `surveyNames` found. */
 export function surveyPlaces(fragment: Y.XmlFragment, schema: Schema): string[] {
   const misplaced = new Set<string>();
   for (const child of fragment.toArray()) {
@@ -100,8 +105,8 @@ function build(element: Y.XmlElement, schema: Schema, misplaced: Set<string>): P
   }
 }
 
-/** Whether these changes brought in anything that `known` (the attributes the bound schema carries) does not cover. */
-export function bringsForeign(events: readonly Y.YEvent<Y.AbstractType<unknown>>[], fragment: Y.XmlFragment, known: Survey["foreign"]): boolean {
+/** Whether these changes brought in anything that the bound schema, made to carry `known`, does not cover. */
+export function bringsForeign(events: readonly Y.YEvent<Y.AbstractType<unknown>>[], fragment: Y.XmlFragment, known: Foreign): boolean {
   // Plain typing is by far the most frequent change and cannot: text without formatting in an existing block.
   const plain = events.every(
     (event) =>
@@ -111,10 +116,11 @@ export function bringsForeign(events: readonly Y.YEvent<Y.AbstractType<unknown>>
       ),
   );
   if (plain) return false;
-  const now = surveyNames(fragment);
-  if (now.unknown.length > 0) return true;
-  for (const [type, names] of now.foreign) {
-    for (const name of names) if (!known.get(type)?.has(name)) return true;
+  const { unknown, foreign } = surveyNames(fragment);
+  if (unknown.length > 0) return true;
+  for (const [name, { overlap }] of foreign.marks) if (known.marks.get(name)?.overlap !== overlap) return true;
+  for (const [type, names] of foreign.attributes) {
+    for (const name of names) if (known.attributes.get(type)?.has(name) !== true) return true;
   }
   return false;
 }

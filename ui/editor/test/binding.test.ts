@@ -120,21 +120,44 @@ test("an unknown node makes the document read-only and survives", async () => {
   expect(relay.doc("d").getXmlFragment("default").toString()).toContain("<drawing>ink</drawing>");
 });
 
-test.each([
-  ["node", (fragment: Y.XmlFragment) => fragment.push([new Y.XmlElement("drawing")]), "drawing"],
-  ["mark", (fragment: Y.XmlFragment) => ((fragment.get(0) as Y.XmlElement).get(0) as Y.XmlText).format(0, 3, { glow: {} }), "glow"],
-])("an unknown %s that arrives later is not deleted either", async (_, change, name) => {
+test("an unknown node that arrives later is not deleted either", async () => {
   const relay = new FakeRelay();
   fill(relay.doc("d"), [p("before")]);
   const { last, element } = open(relay);
   await until(() => last("toolbar")?.editable === true);
-  relay.edit("d", (doc) => change(doc.getXmlFragment("default")));
-  await until(() => last("notice")?.message.includes(name) === true);
+  relay.edit("d", (doc) => doc.getXmlFragment("default").push([new Y.XmlElement("drawing")]));
+  await until(() => last("notice")?.message.includes("drawing") === true);
   await until(() => last("toolbar")?.editable === false);
   await settle();
   expect(relay.updates).toEqual([]);
-  expect(relay.doc("d").getXmlFragment("default").toString()).toContain(name);
+  expect(relay.doc("d").getXmlFragment("default").toString()).toContain("drawing");
   expect(element.textContent).toContain("before");
+  relay.edit("d", (doc) => doc.getXmlFragment("default").delete(1, 1));
+  await until(() => last("toolbar")?.editable === true);
+});
+
+test("unknown marks, there before or arriving later, are carried through edits", async () => {
+  const relay = new FakeRelay();
+  fill(relay.doc("d"), [p("glowing text")]);
+  const text = (relay.doc("d").getXmlFragment("default").get(0) as Y.XmlElement).get(0) as Y.XmlText;
+  text.format(0, 7, { glow: { tint: "red" }, "comment--0gqPOsAb": { id: 7 } });
+  const { last, element } = open(relay);
+  await until(() => last("toolbar")?.editable === true);
+  editorOf(element).commands.insertContentAt(9, "my ");
+  await until(() => text.toString().includes("my "));
+  relay.edit("d", () => text.format(12, 2, { spark: {} }));
+  await settle();
+  editorOf(element).commands.insertContentAt(1, "Oh ");
+  await until(() => text.toString().includes("Oh "));
+  expect(last("notice")).toBeUndefined();
+  const marks = (text.toDelta() as { insert: string; attributes?: object }[]).map(({ insert, attributes }) => [insert, attributes]);
+  expect(marks).toEqual([
+    ["Oh ", undefined],
+    ["glowing", { glow: { tint: "red" }, "comment--0gqPOsAb": { id: 7 } }],
+    [" my t", undefined],
+    ["ex", { spark: {} }],
+    ["t", undefined],
+  ]);
 });
 
 test("a misplaced node with text is shown read-only instead of being deleted", async () => {
