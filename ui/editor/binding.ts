@@ -113,6 +113,7 @@ export class Surface {
       ],
       editorProps: {
         attributes: { "aria-label": "Document", "aria-multiline": "true", role: "textbox", spellcheck: "true" },
+        handleDOMEvents: { compositionend: () => void setTimeout(onChange) },
         clipboardTextParser: (text, context, plain, view) =>
           (plain || !looksLikeMarkdown(text)
             ? undefined

@@ -2,7 +2,7 @@
 
 /** Each has at least 4.5:1 against white (names are white on it) and 3:1 against both page backgrounds. */
 export const PALETTE = [
-  "#b4325b", "#8a4fc7", "#4f5bd5", "#1f6fb8", "#0f766e", "#2f7d32", "#8a6100", "#b3500b", "#a8327f", "#5a6b7b",
+  "#b4325b", "#8a4fc7", "#4f5bd5", "#1f6fb8", "#0f766e", "#2f7d32", "#8a6100", "#b3500b", "#b03a88", "#5a6b7b",
 ] as const;
 
 /** Of an AI peer that names none. */

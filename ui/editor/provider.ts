@@ -164,7 +164,8 @@ export class Link {
   }
 
   private onClose(why: string): void {
-    this.closeReason = why || "the connection was lost";
+    // Tries in vain say less than what ended the connection.
+    if (why !== "" || this.closeReason === "") this.closeReason = why || "the connection was lost";
     this.listener.lost();
     this.listener.changed();
     if (this.denied || this.lasting !== undefined) return;

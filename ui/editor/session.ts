@@ -216,8 +216,11 @@ export class Session {
     const view = this.surface?.editor?.view;
     if (view === undefined || view.isDestroyed) return;
     if (due.has("toolbar") || due.has("selection")) publishCaret(view, { awareness: this.link.awareness, fragment: this.fragment, shownElsewhere: () => new Set() });
-    // Drawing around the caret would end a composition (IME): it waits for the next change after it.
-    if (view.composing) return;
+    // Drawing around the caret would end a composition (IME): it waits until that is over, which is a change.
+    if (view.composing) {
+      for (const late of ["cards", "people"] as const) if (due.has(late)) this.dirty.add(late);
+      return;
+    }
     try {
       if (due.has("cards")) this.suggestions.refresh(view);
       if (due.has("people")) refreshPresence(view);

@@ -2,6 +2,7 @@
 
 import * as decoding from "lib0/decoding";
 import * as encoding from "lib0/encoding";
+import * as awareness from "y-protocols/awareness";
 import * as sync from "y-protocols/sync";
 import * as Y from "yjs";
 
@@ -72,6 +73,40 @@ export class FakeRelay {
     for (const socket of this.sockets) socket.deliver(frame(name, STATELESS, (e) => encoding.writeVarString(e, JSON.stringify(payload))));
   }
 
+  /** Sends an awareness update to everybody, and remembers it for who comes later. */
+  awareness(name: string, update: Uint8Array, from?: FakeSocket): void {
+    const states = this.states(name);
+    const known = (changes: { added: number[] }): void => changes.added.forEach((client) => from?.clients.add(client));
+    states.on("change", known);
+    awareness.applyAwarenessUpdate(states, update, from);
+    states.off("change", known);
+    const message = frame(name, AWARENESS, (e) => encoding.writeVarUint8Array(e, update));
+    for (const socket of this.sockets) if (socket !== from) socket.deliver(message);
+  }
+
+  /** A connection is gone: its people are too. */
+  left(socket: FakeSocket): void {
+    for (const [name, states] of this.present) {
+      const gone = [...socket.clients].filter((client) => states.states.has(client));
+      if (gone.length === 0) continue;
+      awareness.removeAwarenessStates(states, gone, "left");
+      this.awareness(name, awareness.encodeAwarenessUpdate(states, gone));
+    }
+  }
+
+  private readonly present = new Map<string, awareness.Awareness>();
+
+  private states(name: string): awareness.Awareness {
+    let states = this.present.get(name);
+    if (states === undefined) {
+      states = new awareness.Awareness(new Y.Doc());
+      clearInterval(states._checkInterval as ReturnType<typeof setInterval>);
+      states.setLocalState(null);
+      this.present.set(name, states);
+    }
+    return states;
+  }
+
   /** Changes a document as another client would. */
   edit(name: string, work: (doc: Y.Doc) => void): void {
     const doc = this.doc(name);
@@ -86,7 +121,7 @@ export class FakeRelay {
     const type = decoding.readVarUint(decoder);
     if (type === AUTH) this.authenticate(socket, name, decoder);
     else if (type === SYNC) this.sync(socket, name, decoder);
-    else if (type === AWARENESS) for (const other of this.sockets) if (other !== socket) other.deliver(bytes);
+    else if (type === AWARENESS) this.awareness(name, decoding.readVarUint8Array(decoder), socket);
     if (type === STATELESS) {
       const message = JSON.parse(decoding.readVarString(decoder)) as Record<string, unknown>;
       this.onStateless(message, (reply) => socket.deliver(frame(name, STATELESS, (e) => encoding.writeVarString(e, JSON.stringify(reply)))));
@@ -104,6 +139,9 @@ export class FakeRelay {
       }),
     );
     if (denied === null && !name.endsWith("~margin")) {
+      const states = this.states(name);
+      const everybody = awareness.encodeAwarenessUpdate(states, [...states.getStates().keys()]);
+      socket.deliver(frame(name, AWARENESS, (e) => encoding.writeVarUint8Array(e, everybody)));
       socket.deliver(frame(name, STATELESS, (e) => encoding.writeVarString(e, JSON.stringify({ type: "welcome", role: this.role, peer: "p" }))));
     }
   }
@@ -141,6 +179,8 @@ function frame(name: string, type: number, write: (encoder: encoding.Encoder) =>
 export class FakeSocket extends EventTarget {
   binaryType = "arraybuffer";
   readyState = 0;
+  /** Awareness clients that came over it. */
+  readonly clients = new Set<number>();
 
   constructor(
     readonly url: string,
@@ -178,6 +218,7 @@ export class FakeSocket extends EventTarget {
     if (this.readyState === 3) return;
     this.readyState = 3;
     this.relay.sockets.delete(this);
+    this.relay.left(this);
     this.dispatchEvent(Object.assign(new Event("close"), { code, reason }));
   }
 }
