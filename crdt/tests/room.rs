@@ -4,6 +4,8 @@
 
 #[path = "room/harness.rs"]
 mod harness;
+#[path = "room/rules.rs"]
+mod rules;
 
 use crdt::ids::{Part, Role};
 use harness::{Network, OnPanic};

@@ -31,7 +31,7 @@ pub enum ApplyError {
 }
 
 /// What applying an update did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Applied {
     /// What it changed, as an update; `None` when it added nothing.
     pub(super) update: Option<Vec<u8>>,
@@ -85,7 +85,7 @@ impl PartDoc {
         Ok(copy)
     }
 
-    /// The document, to read and for transactions of the room's own (then call [`PartDoc::drain`]).
+    /// The document, to read and for [`PartDoc::change`].
     pub(super) const fn doc(&self) -> &Doc {
         &self.doc
     }
@@ -142,44 +142,84 @@ impl PartDoc {
     /// [`ApplyError`]; the copy is as it was.
     pub(super) fn apply(&mut self, update: &[u8]) -> Result<Applied, ApplyError> {
         let before = self.state();
-        match self.integrate(update) {
-            Ok(facts) => {
-                let ranges = facts.inserts_beyond(&before);
-                let holes = self.has_holes();
-                let news = self.drain();
-                if holes {
-                    self.rebuild();
-                }
-                let ranges = match (&news, holes) {
-                    (None, _) => Vec::new(),
-                    (Some(_), false) => ranges,
-                    (Some(news), true) => UpdateFacts::scan(news)?.inserts_beyond(&before),
-                };
-                Ok(Applied { update: news, ranges })
-            }
+        let facts = match self.integrate(update) {
+            Ok(facts) => facts,
             Err(ApplyError::Contradiction) => {
-                self.rebuild();
-                Err(ApplyError::Contradiction)
+                self.reset();
+                return Err(ApplyError::Contradiction);
             }
-            Err(error @ ApplyError::Protocol(_)) => Err(error),
+            Err(error @ ApplyError::Protocol(_)) => return Err(error),
+        };
+        let news = self.collect()?;
+        if let Some(news) = &news {
+            self.keep(news.clone());
+        }
+        let holes = self.has_holes();
+        if holes {
+            self.reset();
+        }
+        let ranges = match &news {
+            None => Vec::new(),
+            Some(news) if holes => UpdateFacts::scan(news)?.inserts_beyond(&before),
+            Some(_) => facts.inserts_beyond(&before),
+        };
+        Ok(Applied { update: news, ranges })
+    }
+
+    /// Lets the room change the document in transactions of its own, all or nothing: an error (or a panic) leaves it as
+    /// it was.
+    ///
+    /// # Errors
+    /// What `change` returns; [`ApplyError`] when it panicked or made what no document may hold.
+    pub(super) fn change<T, E: From<ApplyError>>(
+        &mut self,
+        change: impl FnOnce(&Doc) -> Result<T, E>,
+    ) -> Result<(T, Applied), E> {
+        let result = catch_unwind(AssertUnwindSafe(|| change(&self.doc)));
+        let outcome = match result {
+            Ok(Ok(outcome)) => self.take_own().map(|applied| (outcome, applied)).map_err(E::from),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ApplyError::Contradiction.into()),
+        };
+        if outcome.is_err() {
+            self.reset();
+        }
+        outcome
+    }
+
+    fn take_own(&mut self) -> Result<Applied, ApplyError> {
+        let Some(news) = self.collect()? else {
+            return Ok(Applied::default());
+        };
+        let nothing = StateVector::default();
+        let facts = UpdateFacts::scan(&news)?;
+        self.shape.extend(&facts, &nothing)?;
+        self.keep(news.clone());
+        Ok(Applied {
+            update: Some(news),
+            ranges: facts.inserts_beyond(&nothing),
+        })
+    }
+
+    /// What transactions changed since the last call, as one update.
+    fn collect(&self) -> Result<Option<Vec<u8>>, ApplyError> {
+        let mut news = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        match news.len() {
+            0 | 1 => Ok(news.pop()),
+            _ => yrs::merge_updates_v1(&news)
+                .map(Some)
+                .map_err(|_| ApplyError::Contradiction),
         }
     }
 
-    /// What the room's own transactions changed since the last call, as one update.
-    pub(super) fn drain(&mut self) -> Option<Vec<u8>> {
-        let mut news = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
-        let update = match news.len() {
-            0 => return None,
-            1 => news.pop()?,
-            _ => yrs::merge_updates_v1(&news).ok()?,
-        };
+    /// Adds what was changed to the encoded log.
+    fn keep(&mut self, update: Vec<u8>) {
         self.deleted = None;
         self.tail_size += update.len();
-        self.tail.push(update.clone());
+        self.tail.push(update);
         if self.tail_size > self.base.len().max(MIN_TAIL) {
             self.compact();
         }
-        Some(update)
     }
 
     /// Brings the encoded log down to the document as it is.
@@ -212,8 +252,8 @@ impl PartDoc {
         }
     }
 
-    /// Starts again from what was whole.
-    fn rebuild(&mut self) {
+    /// Starts again from what was kept.
+    fn reset(&mut self) {
         let parts = std::iter::once(&self.base).chain(&self.tail).map(Vec::as_slice);
         *self = Self::open(self.part, self.client_id, parts)
             .expect("every part of the log was applied before, in this order");

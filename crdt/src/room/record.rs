@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::write::Change;
 use crate::ids::{IdRange, Identity, Part, Timestamp};
 
 /// One write, of the body, of the margin or of both at once: it is on disk whole or not at all.
@@ -33,11 +34,11 @@ impl Record {
         }
     }
 
-    /// Sets what was written to one part.
-    pub(super) fn set(&mut self, part: Part, update: Vec<u8>, ranges: Vec<IdRange>) {
-        match part {
-            Part::Body => (self.body, self.ranges) = (Some(update), ranges),
-            Part::Margin => (self.margin, self.margin_ranges) = (Some(update), ranges),
+    /// Adds what was written to one part.
+    pub(super) fn set(&mut self, change: Change) {
+        match change.part {
+            Part::Body => (self.body, self.ranges) = (Some(change.update), change.ranges),
+            Part::Margin => (self.margin, self.margin_ranges) = (Some(change.update), change.ranges),
         }
     }
 

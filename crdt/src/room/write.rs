@@ -20,6 +20,14 @@ struct Write<'a> {
     is_answer: bool,
 }
 
+/// What was changed in one part.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) part: Part,
+    pub(super) update: Vec<u8>,
+    pub(super) ranges: Vec<IdRange>,
+}
+
 impl Room {
     pub(super) fn message(
         &mut self,
@@ -181,7 +189,12 @@ impl Room {
         if let Some(news) = applied.update {
             // The bytes as they came, when all of them counted: nothing that a client says is put into other words.
             let bytes = if leaves_hole { news } else { update.to_vec() };
-            self.publish(now, &identity, part, bytes, applied.ranges, Some(conn), effects);
+            let change = Change {
+                part,
+                update: bytes,
+                ranges: applied.ranges,
+            };
+            self.publish(now, &identity, vec![change], Some(conn), effects);
         }
         self.acknowledge(write, effects);
         if part == Part::Body {
@@ -189,22 +202,15 @@ impl Room {
         }
     }
 
-    /// Tells the others at once, and the store.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a field of the record or of the broadcast"
-    )]
+    /// Tells the others at once, and the store, as one record.
     pub(super) fn publish(
         &mut self,
         now: Timestamp,
         author: &Identity,
-        part: Part,
-        update: Vec<u8>,
-        ranges: Vec<IdRange>,
+        changes: Vec<Change>,
         except: Option<ConnId>,
         effects: &mut Vec<Effect>,
     ) {
-        self.tell(part, except, &protocol::update(&update), effects);
         let mut record = Record {
             seq: 0,
             body: None,
@@ -214,7 +220,13 @@ impl Room {
             ranges: Vec::new(),
             margin_ranges: Vec::new(),
         };
-        record.set(part, update, ranges);
+        if changes.is_empty() {
+            return;
+        }
+        for change in changes {
+            self.tell(change.part, except, &protocol::update(&change.update), effects);
+            record.set(change);
+        }
         self.journal.append(record, effects);
     }
 
@@ -280,7 +292,7 @@ impl Room {
     }
 
     /// Why a write of `size` bytes cannot be taken now, if it cannot.
-    fn has_no_room_for(&mut self, part: Part, size: usize) -> Option<String> {
+    pub(super) fn has_no_room_for(&mut self, part: Part, size: usize) -> Option<String> {
         if self.journal.unsaved().saturating_add(size) > self.limits.max_unsaved {
             return Some(match self.journal.failing() {
                 Some(reason) => format!("the server cannot save and takes no more changes: {reason}"),
