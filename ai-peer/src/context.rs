@@ -1,0 +1,217 @@
+//! What the model is shown of a document: the place that a request is about and the visible text around it, as much of
+//! it as can be read in good time.
+
+use std::time::Duration;
+
+use crdt::anchor::{Anchor, ContextLimits, Resolved};
+use crdt::margin::{Base, Request};
+use model::ModelInfo;
+use yrs::{Doc, ReadTxn, Transact};
+
+/// The surroundings get at least this many tokens, however slow the model is.
+pub const MIN_TOKENS: usize = 160;
+
+/// No token has more characters than this in running text, so that nothing is cut here that would have fitted.
+const CHARS_PER_TOKEN: usize = 8;
+
+/// A request's place in the body, and the text there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// The place as it is now.
+    pub anchor: Anchor,
+    /// A caret at its end.
+    pub caret: Anchor,
+    /// The body that all of this was read from.
+    pub base: Base,
+    /// What stands there and around it.
+    pub setting: Setting,
+}
+
+/// What stands at a place and around it: visible text only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Setting {
+    /// The document's title.
+    pub title: String,
+    /// The headings that the place is under, the highest first.
+    pub headings: Vec<String>,
+    /// The text before it.
+    pub before: String,
+    /// The text after it.
+    pub after: String,
+    /// What is selected, as Markdown; empty for a caret.
+    pub selection: String,
+}
+
+/// Why there is nothing to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// The text that the request is about has not arrived here.
+    NotYet,
+    /// It has been deleted.
+    Gone,
+}
+
+/// Looks at the place that a request is about, with at most `tokens` of surroundings a side. `patient`: the items that it
+/// names may still arrive, so nothing else is taken for them.
+///
+/// # Errors
+/// [`Unseen`], when there is no such place.
+pub fn look(body: &Doc, request: &Request, tokens: usize, patient: bool) -> Result<Scene, Unseen> {
+    let txn = body.transact();
+    if patient && !has_arrived(&request.anchor, &txn) {
+        return Err(Unseen::NotYet);
+    }
+    let limits = ContextLimits {
+        before: tokens * CHARS_PER_TOKEN,
+        after: tokens * CHARS_PER_TOKEN,
+    };
+    let found = match request.anchor.resolve(&txn) {
+        Resolved::Found(found) => found,
+        Resolved::Ambiguous | Resolved::Detached => return Err(Unseen::Gone),
+    };
+    let context = request.anchor.context(&txn, limits).ok_or(Unseen::Gone)?;
+    let anchor = if found.moved || found.stale {
+        Anchor::for_range(&txn, found.range.clone())
+    } else {
+        request.anchor.clone()
+    };
+    Ok(Scene {
+        caret: if found.range.is_empty() {
+            anchor.clone()
+        } else {
+            Anchor::for_caret(&txn, found.range.end)
+        },
+        anchor,
+        base: Base::of(&txn),
+        setting: Setting {
+            title: context.title.unwrap_or_default().trim().to_owned(),
+            headings: context.headings.into_iter().map(|heading| heading.text).collect(),
+            before: context.before,
+            after: context.after,
+            selection: context.selected_text.trim().to_owned(),
+        },
+    })
+}
+
+/// Whether the items that an anchor names have arrived: body and margin travel on links of their own.
+pub fn has_arrived<T: ReadTxn>(anchor: &Anchor, txn: &T) -> bool {
+    let state = txn.state_vector();
+    [&anchor.start, &anchor.end].into_iter().all(|position| {
+        [position.item, position.parent]
+            .into_iter()
+            .flatten()
+            .filter_map(crdt::anchor::ItemId::to_yrs)
+            .all(|id| state.get(&id.client) > id.clock)
+    })
+}
+
+/// How many tokens a prompt may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// What the model can take, with its answer.
+    pub window: usize,
+    /// What it can read in good time; only surroundings are cut to this, never what is asked about.
+    pub quick: usize,
+}
+
+impl Budget {
+    /// The budget for a model that leaves room for an answer of `answer` tokens and can read `patience` long.
+    #[must_use]
+    pub fn new(info: &ModelInfo, answer: usize, patience: Duration) -> Self {
+        let speed = info.prefill_tokens_per_second;
+        let quick = if speed.is_finite() {
+            speed.max(0.0) * patience.as_secs_f64()
+        } else {
+            0.0
+        };
+        let window = info.context_length.saturating_sub(answer);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and a float too large becomes the largest number"
+        )]
+        let quick = quick as usize;
+        Self {
+            window,
+            quick: quick.max(MIN_TOKENS).min(window),
+        }
+    }
+}
+
+/// The end of a text, at most `tokens` long, beginning with a sentence if that costs little, else with a word.
+pub fn last_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> String {
+    let text = text.trim_start();
+    let starts: Vec<usize> = word_starts(text).collect();
+    // The first beginning from which the rest fits; counting is monotone enough to halve.
+    let first = starts.partition_point(|start| count(text.get(*start..).unwrap_or_default()) > tokens);
+    let Some(start) = starts.get(first).copied() else {
+        return String::new();
+    };
+    let kept = text.get(start..).unwrap_or_default();
+    if start == 0 {
+        return kept.to_owned();
+    }
+    let sentence = word_starts(kept)
+        .take_while(|at| *at <= kept.len() / 4)
+        .find(|at| {
+            let before = kept.get(..*at).unwrap_or_default();
+            before.ends_with('\n') || before.trim_end().ends_with(['.', '!', '?', '…'])
+        });
+    kept.get(sentence.unwrap_or(0)..).unwrap_or_default().to_owned()
+}
+
+/// The beginning of a text, at most `tokens` long, in whole words.
+pub fn first_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> String {
+    let text = text.trim_end();
+    let ends: Vec<usize> = word_starts(text).skip(1).chain([text.len()]).collect();
+    let fitting = ends.partition_point(|end| count(text.get(..*end).unwrap_or_default()) <= tokens);
+    let end = fitting
+        .checked_sub(1)
+        .and_then(|last| ends.get(last).copied())
+        .unwrap_or(0);
+    text.get(..end).unwrap_or_default().trim_end().to_owned()
+}
+
+/// Where words begin.
+fn word_starts(text: &str) -> impl Iterator<Item = usize> + '_ {
+    let mut space = true;
+    text.char_indices().filter_map(move |(at, char)| {
+        let begins = space && !char.is_whitespace();
+        space = char.is_whitespace();
+        begins.then_some(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    #[test]
+    fn a_long_text_is_cut_to_its_end() {
+        assert_eq!(last_tokens("one two three", 5, &words), "one two three");
+        assert_eq!(last_tokens("one two three ", 2, &words), "two three ");
+        assert_eq!(
+            last_tokens("one. two three four five six seven eight nine", 8, &words),
+            "two three four five six seven eight nine"
+        );
+        assert_eq!(
+            last_tokens("a zero one. Two three four five six seven eight", 9, &words),
+            "Two three four five six seven eight"
+        );
+        assert_eq!(last_tokens("one two", 0, &words), "");
+        assert_eq!(last_tokens("", 3, &words), "");
+        assert_eq!(last_tokens("ü\n ö", 1, &words), "ö");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_to_its_beginning() {
+        assert_eq!(first_tokens("one two three", 5, &words), "one two three");
+        assert_eq!(first_tokens(" one two three", 2, &words), " one two");
+        assert_eq!(first_tokens("one", 0, &words), "");
+        assert_eq!(first_tokens("", 3, &words), "");
+    }
+}

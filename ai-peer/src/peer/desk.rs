@@ -1,0 +1,115 @@
+//! What a peer works with: its copies of the document, the model, and the writes it makes to the margin.
+
+use std::sync::Arc;
+
+use crdt::ids::Identity;
+use crdt::margin::{self, Author, ProposalState, Stats};
+use crdt::{Replica, Timestamp};
+use model::Generator;
+use yrs::{ReadTxn, Transact, TransactionMut};
+
+use super::job::Job;
+use super::presence;
+use crate::settings::Config;
+
+/// Copies, model and settings.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) identity: Identity,
+    pub(super) generator: Arc<dyn Generator>,
+    pub(super) config: Config,
+    pub(super) body: Replica,
+    pub(super) margin: Replica,
+    /// Tokens a second, as last seen.
+    pub(super) speed: f64,
+}
+
+impl Desk {
+    pub(super) fn new(mut identity: Identity, generator: Arc<dyn Generator>, config: Config) -> Self {
+        let info = generator.info();
+        identity.model = Some(info.name.clone());
+        let speed = info.decode_tokens_per_second;
+        Self {
+            identity,
+            generator,
+            config,
+            body: Replica::new(rand::random()),
+            margin: Replica::new(rand::random()),
+            speed,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.config.clock.now()
+    }
+
+    /// This peer as an author.
+    pub(super) fn author(&self) -> Author {
+        let info = self.generator.info();
+        Author {
+            quantisation: Some(info.quantisation.clone()),
+            device: Some(info.device.provider.name().to_owned()),
+            ..Author::from(&self.identity)
+        }
+    }
+
+    /// Changes the margin.
+    pub(super) fn write<R>(&self, change: impl FnOnce(&mut TransactionMut<'_>) -> R) -> R {
+        change(&mut self.margin.doc().transact_mut())
+    }
+
+    /// Takes a request, from another peer if its lease has run out; whether it was to be had.
+    pub(super) fn claim(&self, request: &str, from: Option<String>, until: Timestamp) -> bool {
+        self.write(|txn| {
+            if let Some(from) = from {
+                margin::release(txn, request, &from);
+            }
+            margin::claim(txn, request, &self.identity.id, self.now(), until)
+        })
+    }
+
+    pub(super) fn renew(&self, request: &str, until: Timestamp) -> bool {
+        self.write(|txn| margin::renew(txn, request, &self.identity.id, until))
+    }
+
+    /// Gives back a request that is `peer`'s.
+    pub(super) fn release(&self, request: &str, peer: &str) {
+        self.write(|txn| margin::release(txn, request, peer));
+    }
+
+    /// Ends a request without an answer.
+    pub(super) fn fail(&self, request: &str, error: &str) {
+        self.write(|txn| margin::fail_request(txn, request, &self.identity.id, error));
+    }
+
+    /// Ends a proposal that still grows.
+    pub(super) fn end(
+        &self,
+        proposal: &str,
+        state: ProposalState,
+        stats: Option<&Stats>,
+        error: Option<&str>,
+    ) {
+        let ended = self.write(|txn| margin::finish_proposal(txn, proposal, state, stats, error));
+        if let Err(error) = ended {
+            tracing::debug!(%error, "somebody was quicker");
+        }
+    }
+
+    /// Whether somebody has decided a proposal already.
+    pub(super) fn is_decided(&self, proposal: &str) -> bool {
+        presence::is_decided(&self.body.doc().transact(), proposal)
+    }
+
+    /// The frame that tells the others what this peer does, if that has changed.
+    pub(super) fn publish(&mut self, job: Option<&Job>) -> Option<Vec<u8>> {
+        let state = presence::state(self, job);
+        let now = self.now();
+        self.body.set_local_state(now, Some(state))
+    }
+
+    /// Whether the body has changed in a way that a state vector tells.
+    pub(super) fn body_txn(&self) -> impl ReadTxn + '_ {
+        self.body.doc().transact()
+    }
+}

@@ -1,0 +1,509 @@
+//! One request in work: from the claim over prompt and answer to the end, whichever it is.
+
+use std::time::Duration;
+
+use crdt::Timestamp;
+use crdt::anchor::{Anchor, RelativePosition, Resolved};
+use crdt::margin::{self, Base, MarginError, Proposal, ProposalKind, ProposalState, Request, Stats};
+use model::{Chunk, FinishReason, GenerateError, GenerateRequest, Generation, Summary};
+use tokio::time::Instant;
+use yrs::Transact;
+
+use super::desk::Desk;
+use super::new_id;
+use crate::context::{Budget, Scene, Unseen, look};
+use crate::prompt::{self, Task};
+use crate::trigger::Held;
+use crate::writer::{Flow, Writer};
+
+/// How long the relay may take to answer a claim.
+const ECHO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How soon a model that has too much to do is asked again.
+const BUSY_RETRY: Duration = Duration::from_millis(250);
+
+/// How often a model may answer nothing.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Why work stops before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Break {
+    /// Somebody cancelled the request.
+    Cancelled,
+    /// Another peer has the request.
+    LeaseLost,
+    /// Somebody ended or decided the proposal.
+    Decided,
+    /// The text that it is about was deleted.
+    Gone,
+    /// This peer leaves.
+    Leaving,
+    /// The link to the margin is gone.
+    LinkLost,
+}
+
+/// How far a job is after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Working,
+    /// The relay does not answer.
+    Silent,
+    /// Everything about it is written.
+    Ended,
+}
+
+/// A request in work.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) held: Held,
+    /// The relay has been asked what it has, after the claim.
+    pub(super) asked: bool,
+    /// It has answered.
+    pub(super) echoed: bool,
+    /// Body or margin have changed since the last step.
+    pub(super) changed: bool,
+    request: Request,
+    claimed: Instant,
+    attempt: u32,
+    stage: Stage,
+    answer: Option<Answer>,
+    first_word: Option<Duration>,
+    last_batch: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The text that the request is about has to arrive.
+    Reading,
+    /// The model has too much to do.
+    Queueing(GenerateRequest, Instant),
+    Writing(Generation),
+    /// With what the model said at the end, or with words about what went wrong.
+    Written(Result<Option<Summary>, String>),
+}
+
+/// What becomes of the model's text.
+#[derive(Debug)]
+struct Answer {
+    kind: ProposalKind,
+    anchor: Anchor,
+    base: Base,
+    writer: Writer,
+    opening: &'static str,
+    /// Words that are not in the proposal yet.
+    ready: String,
+    prompt_tokens: usize,
+    first_chunk: Option<Instant>,
+    last_chunk: Option<Instant>,
+}
+
+impl Job {
+    pub(super) fn new(request: Request, until: Timestamp) -> Self {
+        Self {
+            held: Held {
+                request: request.id.clone(),
+                until,
+                proposal: None,
+            },
+            asked: false,
+            echoed: false,
+            changed: false,
+            request,
+            claimed: Instant::now(),
+            attempt: 0,
+            stage: Stage::Reading,
+            answer: None,
+            first_word: None,
+            last_batch: None,
+        }
+    }
+
+    /// What the model is writing.
+    pub(super) const fn generation(&mut self) -> Option<&mut Generation> {
+        match &mut self.stage {
+            Stage::Writing(generation) => Some(generation),
+            Stage::Reading | Stage::Queueing(..) | Stage::Written(_) => None,
+        }
+    }
+
+    /// Where it writes.
+    pub(super) fn place(&self) -> &RelativePosition {
+        let anchor = self
+            .answer
+            .as_ref()
+            .map_or(&self.request.anchor, |answer| &answer.anchor);
+        &anchor.end
+    }
+
+    /// Takes what the model wrote.
+    pub(super) fn receive(&mut self, chunk: Option<Result<Chunk, GenerateError>>) {
+        let Some(answer) = &mut self.answer else { return };
+        let ended = match chunk {
+            Some(Ok(Chunk::Text(text))) => {
+                let now = Instant::now();
+                answer.first_chunk.get_or_insert(now);
+                answer.last_chunk = Some(now);
+                let flow = answer.writer.push(&text);
+                answer.ready.push_str(answer.writer.take());
+                if flow == Flow::More {
+                    return;
+                }
+                Ok(None)
+            }
+            Some(Ok(Chunk::Done(summary))) => Ok(Some(summary)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err(GenerateError::Gone.to_string()),
+        };
+        // What was the generation is dropped here, which stops the model.
+        self.stage = Stage::Written(ended);
+    }
+
+    /// When to go on though nothing happens.
+    pub(super) fn deadline(&self, desk: &Desk) -> Option<Instant> {
+        let stage = match &self.stage {
+            Stage::Reading => Some(self.claimed + desk.config.body_patience),
+            Stage::Queueing(_, retry) => Some(*retry),
+            Stage::Writing(_) | Stage::Written(_) => None,
+        };
+        let settle = if self.echoed {
+            desk.config.settle
+        } else {
+            ECHO_PATIENCE
+        };
+        let settle = Some(self.claimed + settle).filter(|at| *at > Instant::now());
+        let waiting = self
+            .answer
+            .as_ref()
+            .is_some_and(|answer| !answer.ready.is_empty());
+        let batch = self
+            .last_batch
+            .filter(|_| waiting)
+            .map(|last| last + desk.config.batch);
+        [stage, settle, batch].into_iter().flatten().min()
+    }
+
+    /// Does what can be done now.
+    pub(super) fn advance(&mut self, desk: &mut Desk) -> Progress {
+        let now = Instant::now();
+        if matches!(self.stage, Stage::Reading) {
+            self.read(desk, now);
+        }
+        if let Stage::Queueing(request, retry) = &self.stage
+            && *retry <= now
+        {
+            let request = request.clone();
+            self.ask(desk, request, now);
+        }
+        if !self.echoed {
+            let silent = self.claimed + ECHO_PATIENCE <= now;
+            return if silent {
+                Progress::Silent
+            } else {
+                Progress::Working
+            };
+        }
+        if now < self.claimed + desk.config.settle {
+            return Progress::Working; // nothing is shown before it is sure whose request this is
+        }
+        if std::mem::take(&mut self.changed)
+            && let Some(why) = self.interrupted(desk)
+        {
+            tracing::info!(request = %self.held.request, ?why, "broke off");
+            self.end(desk, why);
+            return Progress::Ended;
+        }
+        if self.last_batch.is_none_or(|last| last + desk.config.batch <= now) {
+            self.write(desk, now);
+        }
+        let Stage::Written(ended) = &self.stage else {
+            return Progress::Working;
+        };
+        let ended = ended.clone();
+        self.conclude(desk, ended, now)
+    }
+
+    /// Looks at the text and asks the model.
+    fn read(&mut self, desk: &Desk, now: Instant) {
+        let info = desk.generator.info();
+        let count = |text: &str| desk.generator.count_tokens(text);
+        let patient = now < self.claimed + desk.config.body_patience;
+        let scene = match look(desk.body.doc(), &self.request, info.context_length, patient) {
+            Ok(scene) => scene,
+            Err(Unseen::NotYet) => return,
+            Err(Unseen::Gone) => {
+                self.stage = Stage::Written(Err(GONE.to_owned()));
+                return;
+            }
+        };
+        let Scene {
+            anchor,
+            caret,
+            base,
+            setting,
+        } = scene;
+        let answer = prompt::answer_tokens(self.request.kind, count(&setting.selection));
+        let budget = Budget::new(info, answer, desk.config.prefill);
+        let task = Task::new(&self.request, &setting, seed(&self.request.id), self.attempt);
+        let prompt = match prompt::build(task, budget, &count) {
+            Ok(prompt) => prompt,
+            Err(error) => {
+                self.stage = Stage::Written(Err(error.to_string()));
+                return;
+            }
+        };
+        let mut writer = Writer::new(prompt.form, desk.config.payload_bytes);
+        writer.push(prompt.opening);
+        let prefix = prompt.generate.answer_prefix.as_deref().unwrap_or_default();
+        let asked: usize = prompt
+            .generate
+            .messages
+            .iter()
+            .map(|message| count(&message.content))
+            .sum();
+        self.answer = Some(Answer {
+            kind: prompt.kind,
+            anchor: if prompt.at_selection { anchor } else { caret },
+            base,
+            writer,
+            opening: prompt.opening,
+            ready: String::new(),
+            prompt_tokens: asked + count(prefix),
+            first_chunk: None,
+            last_chunk: None,
+        });
+        self.ask(desk, prompt.generate, now);
+    }
+
+    fn ask(&mut self, desk: &Desk, request: GenerateRequest, now: Instant) {
+        self.stage = match desk.generator.generate(request.clone()) {
+            Ok(generation) => Stage::Writing(generation),
+            Err(GenerateError::Busy { .. }) if now < self.claimed + desk.config.busy_patience => {
+                Stage::Queueing(request, now + BUSY_RETRY)
+            }
+            Err(error) => Stage::Written(Err(error.to_string())),
+        };
+    }
+
+    /// Whether what happened around it makes the answer pointless.
+    fn interrupted(&self, desk: &Desk) -> Option<Break> {
+        if let Some(id) = &self.held.proposal {
+            let proposal = margin::proposal(&desk.margin.doc().transact(), id);
+            if proposal.is_none_or(|proposal| proposal.state != ProposalState::Streaming)
+                || desk.is_decided(id)
+            {
+                return Some(Break::Decided);
+            }
+        }
+        let answer = self.answer.as_ref()?;
+        match answer.anchor.resolve(&desk.body_txn()) {
+            Resolved::Found(_) => None,
+            Resolved::Ambiguous | Resolved::Detached => Some(Break::Gone),
+        }
+    }
+
+    /// Puts the words that are ready into the proposal; the first ones make it.
+    fn write(&mut self, desk: &mut Desk, now: Instant) {
+        let Some(answer) = self.answer.as_mut().filter(|answer| !answer.ready.is_empty()) else {
+            return;
+        };
+        let words = std::mem::take(&mut answer.ready);
+        self.last_batch = Some(now);
+        if let Some(id) = &self.held.proposal {
+            if let Err(error) = desk.write(|txn| margin::append_payload(txn, id, &words)) {
+                tracing::debug!(%error);
+                self.changed = true; // the next step sees what became of it
+            }
+            if let Some(speed) = answer.speed(desk.generator.count_tokens(answer.writer.text())) {
+                desk.speed = speed;
+            }
+            return;
+        }
+        let id = new_id(desk.now());
+        self.first_word = Some(now - self.claimed);
+        let proposal = Proposal {
+            id: id.clone(),
+            request: self.request.id.clone(),
+            author: desk.author(),
+            requester: self.request.by.clone(),
+            kind: answer.kind,
+            anchor: answer.anchor.clone(),
+            base: answer.base.clone(),
+            payload: words,
+            state: ProposalState::Streaming,
+            at: desk.now(),
+            rationale: None,
+            confidence: None,
+            stats: None,
+            error: None,
+        };
+        desk.write(|txn| margin::put_proposal(txn, &proposal));
+        self.held.proposal = Some(id);
+    }
+
+    /// The answer has ended by itself.
+    fn conclude(
+        &mut self,
+        desk: &mut Desk,
+        ended: Result<Option<Summary>, String>,
+        now: Instant,
+    ) -> Progress {
+        let summary = match ended {
+            Ok(summary) => summary,
+            Err(words) => {
+                tracing::warn!(request = %self.held.request, error = %words, "no answer");
+                if let Some(id) = &self.held.proposal {
+                    desk.end(id, ProposalState::Failed, None, Some(&words));
+                }
+                desk.fail(&self.held.request, &words);
+                return Progress::Ended;
+            }
+        };
+        let Some(answer) = &mut self.answer else {
+            return Progress::Ended;
+        };
+        let complete = summary.as_ref().is_none_or(|summary| {
+            matches!(
+                summary.finish,
+                FinishReason::EndToken | FinishReason::StopString(_)
+            )
+        });
+        answer.ready.push_str(answer.writer.finish(complete));
+        if answer.writer.text().trim() == answer.opening {
+            return self.ask_again(desk);
+        }
+        let full = answer
+            .writer
+            .is_full()
+            .then_some("the answer was cut: it is as long as a proposal may be");
+        let stats = answer.stats(summary.as_ref(), desk);
+        self.write(desk, now);
+        let stats = Stats {
+            first_word_ms: u64::try_from(self.first_word.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
+            ..stats
+        };
+        if stats.tokens_per_second > 0.0 {
+            desk.speed = stats.tokens_per_second;
+        }
+        tracing::info!(request = %self.held.request, ?stats, "answered");
+        let Some(id) = &self.held.proposal else {
+            return Progress::Ended;
+        };
+        let ended = desk.write(|txn| {
+            // Both or neither: a request that is done has an answer that is complete.
+            let confidence = summary.map(|summary| summary.mean_logprob.exp().clamp(0.0, 1.0));
+            if let Some(proposal) = margin::proposal(txn, id)
+                && proposal.state == ProposalState::Streaming
+            {
+                margin::put_proposal(
+                    txn,
+                    &Proposal {
+                        confidence,
+                        ..proposal
+                    },
+                );
+            }
+            margin::finish_request(txn, &self.held.request, &desk.identity.id, id);
+            margin::finish_proposal(txn, id, ProposalState::Pending, Some(&stats), full)
+        });
+        if let Err(MarginError::Ended(_) | MarginError::Unknown(_)) = ended {
+            tracing::debug!("somebody ended the proposal first");
+        }
+        Progress::Ended
+    }
+
+    /// The model had nothing to say: it gets another chance.
+    fn ask_again(&mut self, desk: &Desk) -> Progress {
+        self.attempt += 1;
+        if self.attempt >= MAX_ATTEMPTS {
+            desk.fail(
+                &self.held.request,
+                "the model had nothing to say here; ask in other words",
+            );
+            return Progress::Ended;
+        }
+        self.answer = None;
+        self.stage = Stage::Reading;
+        self.read(desk, Instant::now());
+        Progress::Working
+    }
+
+    /// Ends everything about it before its time.
+    pub(super) fn break_off(mut self, desk: &mut Desk, why: Break) {
+        self.end(desk, why);
+    }
+
+    fn end(&mut self, desk: &Desk, why: Break) {
+        self.stage = Stage::Written(Ok(None)); // stops the model
+        let (request, me) = (&self.held.request, &desk.identity.id);
+        let words = match why {
+            Break::Cancelled | Break::Decided => None,
+            Break::LeaseLost => Some("another model has taken this over"),
+            Break::Gone => Some(GONE),
+            Break::Leaving => Some("the model left before the end"),
+            Break::LinkLost => Some("the connection was lost before the end"),
+        };
+        if let Some(id) = &self.held.proposal {
+            // One that was decided while it grew is as complete as it will get.
+            let state = if why == Break::Decided {
+                ProposalState::Pending
+            } else {
+                ProposalState::Cancelled
+            };
+            desk.end(id, state, None, words);
+        }
+        match why {
+            Break::Gone => desk.fail(request, GONE),
+            Break::Leaving => desk.release(request, me),
+            Break::Decided => {
+                if let Some(id) = &self.held.proposal {
+                    desk.write(|txn| margin::finish_request(txn, request, me, id));
+                }
+            }
+            Break::Cancelled | Break::LeaseLost | Break::LinkLost => {}
+        }
+    }
+}
+
+const GONE: &str = "the text that this was about has been deleted";
+
+impl Answer {
+    /// Tokens a second from the first piece to the last.
+    fn speed(&self, tokens: usize) -> Option<f64> {
+        speed(tokens, self.last_chunk?.duration_since(self.first_chunk?))
+    }
+
+    /// How the writing went, by the model's own account or as it was seen from here.
+    fn stats(&self, summary: Option<&Summary>, desk: &Desk) -> Stats {
+        let (prompt_tokens, tokens) = match summary {
+            Some(summary) => (summary.prompt_tokens, summary.tokens),
+            None => (
+                self.prompt_tokens,
+                desk.generator.count_tokens(self.writer.text()),
+            ),
+        };
+        let by_model = summary
+            .filter(|summary| summary.decode_ms > 0)
+            .and_then(|summary| speed(summary.tokens, Duration::from_millis(summary.decode_ms)));
+        Stats {
+            prompt_tokens: prompt_tokens as u64,
+            tokens: tokens as u64,
+            first_word_ms: 0,
+            tokens_per_second: by_model.or_else(|| self.speed(tokens)).unwrap_or(0.0),
+        }
+    }
+}
+
+/// Tokens a second, if there was more than one and it took long enough to tell.
+fn speed(tokens: usize, took: Duration) -> Option<f64> {
+    let steps = u32::try_from(tokens.saturating_sub(1))
+        .ok()
+        .filter(|steps| *steps > 0)?;
+    (took > Duration::from_millis(50)).then(|| f64::from(steps) / took.as_secs_f64())
+}
+
+/// Where chance starts for a request: elsewhere for each, but the same when it is repeated.
+fn seed(id: &str) -> u64 {
+    id.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}

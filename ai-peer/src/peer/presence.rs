@@ -1,0 +1,51 @@
+//! What the others see of the peer: who it is, which model, what it does, and its caret.
+
+use crdt::doc::DECISIONS_ROOT;
+use serde_json::{Value, json};
+use yrs::types::ToJson;
+use yrs::{Map, ReadTxn};
+
+use super::desk::Desk;
+use super::job::Job;
+
+/// The awareness state, as `docs/protocol.md` has it.
+pub(super) fn state(desk: &Desk, job: Option<&Job>) -> Value {
+    let info = desk.generator.info();
+    let mut user = json!({
+        "id": desk.identity.id,
+        "name": desk.identity.name,
+        "color": desk.config.color,
+        "kind": "ai",
+        "model": info.name,
+        "device": info.device.provider.name(),
+        "quantisation": info.quantisation,
+    });
+    if let (Some(user), Some(licence)) = (user.as_object_mut(), &info.licence) {
+        user.insert("licence".to_owned(), json!(licence));
+    }
+    // One digit: more would be news with every batch.
+    let speed = (desk.speed * 10.0).round() / 10.0;
+    let mut ai = json!({"state": "idle", "tokensPerSecond": speed});
+    let mut cursor = Value::Null;
+    if let Some(job) = job {
+        let doing = if job.held.proposal.is_some() {
+            "writing"
+        } else {
+            "thinking"
+        };
+        ai = json!({"state": doing, "request": job.held.request, "tokensPerSecond": speed});
+        let place = job.place();
+        cursor = json!({"anchor": place, "head": place});
+    }
+    json!({"user": user, "ai": ai, "cursor": cursor})
+}
+
+/// Whether the body holds a decision on a proposal.
+pub(super) fn is_decided<T: ReadTxn>(txn: &T, proposal: &str) -> bool {
+    txn.get_map(DECISIONS_ROOT).is_some_and(|decisions| {
+        decisions.iter(txn).any(|(_, record)| {
+            let record = crdt::content::from_any(&record.to_json(txn));
+            record.get("proposal").and_then(Value::as_str) == Some(proposal)
+        })
+    })
+}

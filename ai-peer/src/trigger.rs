@@ -1,0 +1,329 @@
+//! When to act: from what the margin says, the time, and what this peer is doing, to what it does next.
+//!
+//! Pure: no document, no clock. A lease is judged by what this peer has seen of it, not by the other's clock alone, so that
+//! clocks that differ neither steal a request nor leave one lying.
+
+use std::collections::HashMap;
+
+use crdt::Timestamp;
+use crdt::margin::{AuthorKind, Lease, Proposal, ProposalState, Request, RequestKind, RequestState};
+
+use crate::settings::LeaseTimes;
+
+/// After so many answers that broke off a request is given up: it may be what breaks them.
+const MAX_ATTEMPTS: usize = 3;
+
+/// A request that this peer has claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The request's id.
+    pub request: String,
+    /// Until when, as this peer last wrote it. Two processes that were given one id are told apart by it.
+    pub until: Timestamp,
+    /// The proposal, once there is one.
+    pub proposal: Option<String>,
+}
+
+/// Why to stop working on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It was taken out of the margin.
+    Removed,
+    /// Another peer has it, or has ended it.
+    LeaseLost,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Take a request and begin.
+    Claim {
+        /// The request's id.
+        request: String,
+        /// Who let its lease run out, if somebody did: to be released first.
+        from: Option<String>,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Lengthen the own lease.
+    Renew {
+        /// The request's id.
+        request: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Stop working.
+    Stop(Stop),
+    /// Take a request from a peer that let its lease run out, and leave it to others.
+    Release {
+        /// The request's id.
+        request: String,
+        /// Whose lease ran out.
+        from: String,
+    },
+    /// End a half-written proposal whose author is gone: it becomes cancelled.
+    Discard {
+        /// The proposal's id.
+        proposal: String,
+    },
+    /// Give up a request that was begun too often.
+    GiveUp {
+        /// The request's id.
+        request: String,
+        /// Who let its lease run out, if somebody did.
+        from: Option<String>,
+        /// Until when the lease lasts that it takes to say so.
+        until: Timestamp,
+    },
+}
+
+/// The actions that are due, in order, and when to look again at the latest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to do.
+    pub actions: Vec<Action>,
+    /// When to look again though nothing changed.
+    pub wake: Option<Timestamp>,
+}
+
+impl Plan {
+    fn wake_by(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+}
+
+/// What this peer has seen of others' leases and proposals.
+#[derive(Debug)]
+pub struct Trigger {
+    me: String,
+    times: LeaseTimes,
+    /// For every claimed request: its lease, and since when this peer knows it so.
+    leases: HashMap<String, (Lease, Timestamp)>,
+    /// For every proposal that grows though nobody holds its request: since when.
+    orphans: HashMap<String, Timestamp>,
+    /// The lease that this peer held when its work broke off.
+    abandoned: Option<Lease>,
+}
+
+impl Trigger {
+    /// A peer that has seen nothing yet.
+    #[must_use]
+    pub fn new(me: &str, times: LeaseTimes) -> Self {
+        Self {
+            me: me.to_owned(),
+            times,
+            leases: HashMap::new(),
+            orphans: HashMap::new(),
+            abandoned: None,
+        }
+    }
+
+    /// This peer's work broke off and its lease was left as it is: it need not wait for that lease to run out.
+    pub fn abandon(&mut self, held: &Held) {
+        self.abandoned = Some(Lease {
+            peer: self.me.clone(),
+            until: held.until,
+        });
+    }
+
+    /// What to do now. `requests` and `proposals` are all that the margin has.
+    pub fn next(
+        &mut self,
+        now: Timestamp,
+        requests: &[Request],
+        proposals: &[Proposal],
+        doing: Option<&Held>,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        self.watch(now, requests);
+        if let Some(held) = doing {
+            self.keep(now, requests, held, &mut plan);
+        }
+        self.discard(now, requests, proposals, doing, &mut plan);
+        for request in requests {
+            let Some(lease) = lease(request) else { continue };
+            let ours = doing.is_some_and(|held| held.request == request.id);
+            if ours {
+                continue;
+            }
+            if !self.has_run_out(now, request) {
+                plan.wake_by(self.runs_out(request).max(now.plus_ms(1)));
+            } else if !self.is_for_me(request) {
+                plan.actions.push(Action::Release {
+                    request: request.id.clone(),
+                    from: lease.peer.clone(),
+                });
+            }
+        }
+        if doing.is_none() {
+            self.claim(now, requests, proposals, &mut plan);
+        }
+        plan
+    }
+
+    /// Notes which leases changed.
+    fn watch(&mut self, now: Timestamp, requests: &[Request]) {
+        let mut seen = HashMap::new();
+        for request in requests {
+            if let Some(lease) = lease(request) {
+                let since = match self.leases.get(&request.id) {
+                    Some((known, since)) if known == lease => *since,
+                    _ => now,
+                };
+                seen.insert(request.id.clone(), (lease.clone(), since));
+            }
+        }
+        self.leases = seen;
+    }
+
+    /// When a claimed request may be taken from whoever has it.
+    fn runs_out(&self, request: &Request) -> Timestamp {
+        let Some((lease, since)) = self.leases.get(&request.id) else {
+            return Timestamp::default(); // claimed without a lease: anybody's
+        };
+        if self.abandoned.as_ref() == Some(lease) {
+            return Timestamp::default();
+        }
+        // Its own word counts once it has failed to renew before our eyes; a clock ahead of ours is not waited for for ever.
+        let watched = since.plus_ms(2 * self.times.renew);
+        lease.until.max(watched).min(since.plus_ms(2 * self.times.length))
+    }
+
+    fn has_run_out(&self, now: Timestamp, request: &Request) -> bool {
+        request.state == RequestState::Claimed && self.runs_out(request) <= now
+    }
+
+    fn is_for_me(&self, request: &Request) -> bool {
+        request.to.is_empty() || request.to == self.me
+    }
+
+    /// The own work: still wanted, still ours, lease due?
+    fn keep(&self, now: Timestamp, requests: &[Request], held: &Held, plan: &mut Plan) {
+        let Some(request) = requests.iter().find(|request| request.id == held.request) else {
+            plan.actions.push(Action::Stop(Stop::Removed));
+            return;
+        };
+        let ours = |lease: &Lease| lease.peer == self.me && lease.until == held.until;
+        match request.state {
+            RequestState::Cancelled => plan.actions.push(Action::Stop(Stop::Cancelled)),
+            RequestState::Claimed if request.lease.as_ref().is_some_and(ours) => {
+                let due = Timestamp(held.until.0.saturating_sub(self.times.length)).plus_ms(self.times.renew);
+                if due <= now {
+                    plan.actions.push(Action::Renew {
+                        request: held.request.clone(),
+                        until: now.plus_ms(self.times.length),
+                    });
+                    plan.wake_by(now.plus_ms(self.times.renew));
+                } else {
+                    plan.wake_by(due);
+                }
+            }
+            RequestState::Claimed | RequestState::Open | RequestState::Done | RequestState::Failed => {
+                plan.actions.push(Action::Stop(Stop::LeaseLost));
+            }
+        }
+    }
+
+    /// Half-written proposals that nobody goes on with.
+    fn discard(
+        &mut self,
+        now: Timestamp,
+        requests: &[Request],
+        proposals: &[Proposal],
+        doing: Option<&Held>,
+        plan: &mut Plan,
+    ) {
+        let mut orphans = HashMap::new();
+        let own = doing.and_then(|held| held.proposal.as_deref());
+        for proposal in proposals {
+            let grows = proposal.state == ProposalState::Streaming && proposal.author.kind == AuthorKind::Ai;
+            if !grows || own == Some(proposal.id.as_str()) {
+                continue;
+            }
+            let request = requests.iter().find(|request| request.id == proposal.request);
+            let holder = request.and_then(lease).map(|lease| lease.peer.as_str());
+            let run_out = request.is_some_and(|request| self.has_run_out(now, request));
+            if holder == Some(proposal.author.id.as_str()) && !run_out {
+                continue;
+            }
+            // Its author may still be about to end it itself, unless its lease says that it is gone.
+            let since = self.orphans.get(&proposal.id).copied().unwrap_or(now);
+            let due = since.plus_ms(self.times.length);
+            if run_out || due <= now {
+                plan.actions.push(Action::Discard {
+                    proposal: proposal.id.clone(),
+                });
+            } else {
+                plan.wake_by(due);
+                orphans.insert(proposal.id.clone(), since);
+            }
+        }
+        self.orphans = orphans;
+    }
+
+    /// The oldest request that is to be had.
+    fn claim(&self, now: Timestamp, requests: &[Request], proposals: &[Proposal], plan: &mut Plan) {
+        let free = |request: &&Request| {
+            is_text(request.kind)
+                && self.is_for_me(request)
+                && (request.state == RequestState::Open || self.has_run_out(now, request))
+        };
+        let Some(request) = requests
+            .iter()
+            .filter(free)
+            .min_by_key(|request| (request.at, &request.id))
+        else {
+            return;
+        };
+        let broken_off = |proposal: &&Proposal| {
+            proposal.request == request.id
+                && matches!(
+                    proposal.state,
+                    ProposalState::Cancelled | ProposalState::Streaming
+                )
+        };
+        let from = lease(request).map(|lease| lease.peer.clone());
+        let until = now.plus_ms(self.times.length);
+        let request_id = request.id.clone();
+        plan.actions
+            .push(if proposals.iter().filter(broken_off).count() < MAX_ATTEMPTS {
+                Action::Claim {
+                    request: request_id,
+                    from,
+                    until,
+                }
+            } else {
+                Action::GiveUp {
+                    request: request_id,
+                    from,
+                    until,
+                }
+            });
+    }
+}
+
+/// The lease of a request that is being worked on.
+fn lease(request: &Request) -> Option<&Lease> {
+    match request.state {
+        RequestState::Claimed => request.lease.as_ref(),
+        RequestState::Open | RequestState::Done | RequestState::Failed | RequestState::Cancelled => None,
+    }
+}
+
+/// Whether a text model answers this kind.
+#[must_use]
+pub const fn is_text(kind: RequestKind) -> bool {
+    match kind {
+        RequestKind::Continue
+        | RequestKind::Rewrite
+        | RequestKind::Summarise
+        | RequestKind::Brainstorm
+        | RequestKind::Ask => true,
+        RequestKind::Caption | RequestKind::Transcribe | RequestKind::Check => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
