@@ -30,15 +30,15 @@ const MAX_OCCURRENCES = 256;
 export function anchorAt(fragment: Y.XmlFragment, from: number, to: number, visible = new VisibleText(fragment)): Anchor {
   const first = pointAt(fragment, Math.min(from, to));
   const last = pointAt(fragment, Math.max(from, to));
-  let start = visible.offsetOf(first) ?? 0;
-  let end = Math.max(start, visible.offsetOf(last) ?? start);
   const { text } = visible;
+  let start = whole(text, visible.offsetOf(first) ?? 0, -1);
+  let end = Math.max(start, whole(text, visible.offsetOf(last) ?? start, from === to ? -1 : 1));
   while (start < end && text[start] === "\n") start += 1;
   while (end > start && text[end - 1] === "\n") end -= 1;
   const prefix = trimHalves(text.slice(Math.max(0, start - AROUND), start));
   const suffix = trimHalves(text.slice(end, end + AROUND));
   if (start === end) {
-    const caret = toRelative((from === to ? last : visible.pointOf(end, "before")) ?? last, -1);
+    const caret = toRelative((from === to && visible.offsetOf(last) === end ? last : visible.pointOf(end, "before")) ?? last, -1);
     return { start: caret, end: caret, quote: "", prefix, suffix };
   }
   return {
@@ -118,6 +118,12 @@ function findCaret(text: string, { prefix, suffix }: Anchor): number | null {
 function only(text: string, needle: string): number | null {
   const at = text.indexOf(needle);
   return at >= 0 && text.indexOf(needle, at + 1) < 0 ? at : null;
+}
+
+/** The offset, or the next one in that direction when it would cut a surrogate pair in two. */
+function whole(text: string, offset: number, direction: -1 | 1): number {
+  const cuts = /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(offset - 1, offset + 1)) && offset > 0;
+  return cuts ? offset + direction : offset;
 }
 
 /** Without halves of surrogate pairs at the edges: they would not survive UTF-8. */

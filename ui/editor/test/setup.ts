@@ -8,3 +8,8 @@ Range.prototype.getClientRects = boxes;
 Element.prototype.scrollIntoView = () => undefined;
 document.elementFromPoint = () => null;
 window.scrollBy = () => undefined;
+Object.assign(window, {
+  ClipboardEvent: class extends Event {
+    readonly clipboardData = null;
+  },
+});
