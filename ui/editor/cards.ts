@@ -47,6 +47,13 @@ export class Cards {
     return made.map(({ card }) => card);
   }
 
+  /** Where a card's place is now; null when it is gone. */
+  place(id: string): { from: number; to: number } | null {
+    const entry = this.read().find((candidate) => candidate.id === id);
+    const place = entry === undefined ? DETACHED : this.placeOf(entry);
+    return place.state === "detached" ? null : place;
+  }
+
   /** What is to be drawn in the text. */
   ghosts(people: Person[]): Ghost[] {
     const ghosts: Ghost[] = [];

@@ -59,7 +59,7 @@ const inkling: Inkling = {
       const json = record(parse(optionsJson));
       const kind = oneOf(json["kind"], KINDS);
       if (kind === undefined) return "";
-      const options: AskOptions = { kind, instruction: words(json["instruction"], 4000), to: words(json["to"], 200) };
+      const options: AskOptions = { kind, instruction: words(json["instruction"], 4000), to: words(json["to"], 200), again: some(json["again"]) };
       return session?.ask(options) ?? "";
     }, ""),
   cancel: (id) => guarded(() => session?.cancel(id), undefined),

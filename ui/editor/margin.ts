@@ -100,15 +100,20 @@ export class Margin {
       const request = readRequest(id, value);
       if (request !== null) requests.set(id, request);
     }
-    const entries: Entry[] = [];
-    const answered = new Set<string>();
+    const proposals: Proposal[] = [];
+    const newest = new Map<string, string>();
     for (const [id, value] of this.proposals) {
       const proposal = readProposal(id, value);
       if (proposal === null) continue;
+      proposals.push(proposal);
+      if (id > (newest.get(proposal.request) ?? "")) newest.set(proposal.request, id);
+    }
+    const entries: Entry[] = [];
+    for (const proposal of proposals) {
+      const { id } = proposal;
       const request = requests.get(proposal.request) ?? null;
-      // A peer that vanished while writing leaves its half behind; whoever took the request over wrote another.
-      if (request !== null && request.proposal !== "" && request.proposal !== id && proposal.state === "streaming") continue;
-      answered.add(proposal.request);
+      // A peer that vanished while writing leaves its half behind; whoever took the request over writes another.
+      if (request !== null && newest.get(request.id) !== id && proposal.state === "streaming") continue;
       const decision = effective(decided.get(id) ?? []);
       const stored = proposal.state === "streaming" && request?.state === "cancelled" ? "cancelled" : proposal.state;
       const { anchor, at } = proposal;
@@ -116,7 +121,7 @@ export class Margin {
       entries.push({ id, request, proposal, state: decision?.state ?? stored, decidedBy, anchor, at: request?.at ?? at });
     }
     for (const [id, request] of requests) {
-      if (answered.has(id) || request.state === "cancelled" || request.state === "done") continue;
+      if (newest.has(id) || request.state === "cancelled" || request.state === "done") continue;
       const state = request.state === "failed" ? "failed" : "queued";
       entries.push({ id, request, proposal: null, state, decidedBy: undefined, anchor: request.anchor, at: request.at });
     }

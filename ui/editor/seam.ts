@@ -70,6 +70,8 @@ export interface AskOptions {
   instruction?: string;
   /** Id of the AI peer; "" or missing for whichever is free. */
   to?: string;
+  /** Id of a card whose place is meant, instead of the selection's. */
+  again?: string;
 }
 
 /** Argument of `decide`: JSON of this. */

@@ -85,7 +85,9 @@ export class Session {
     if (this.surface === null) return this.refuse("The document is not there yet.");
     if (!this.link.mayAsk) return this.refuse("You may read this document, but not ask for proposals in it.");
     const { editor, touched } = this.surface;
-    const { from, to } = editor === null ? END : touched ? editor.state.selection : Selection.atEnd(editor.state.doc);
+    const again = options.again === undefined ? null : this.cards.place(options.again);
+    if (options.again !== undefined && again === null) return this.refuse("The place this was about is gone. Select another one and ask there.");
+    const { from, to } = again ?? (editor === null ? END : touched ? editor.state.selection : Selection.atEnd(editor.state.doc));
     return this.margin.ask(options, anchorAt(this.fragment, from, to, this.cards.text()), this.user, Date.now());
   }
 

@@ -27,7 +27,6 @@ function answer(relay: FakeRelay, request: string, id: string, fields: Record<st
   relay.edit("d~margin", (margin) => {
     const asked = margin.getMap("requests").get(request) as Y.Map<unknown>;
     asked.set("state", "claimed");
-    asked.set("proposal", id);
     const entry = new Y.Map<unknown>();
     margin.getMap("proposals").set(id, entry);
     const author = { kind: "ai", id: "ai", name: "Model", model: "m-135" };
@@ -139,6 +138,22 @@ test("an entry that does not read as SCHEMA.md says is left out, and hostile wor
   expect(card).toMatchObject({ id: "P2", author: { kind: "ai", name: "" }, stats: null });
   for (const html of [card!.payloadHtml, element.innerHTML]) expect(html).not.toMatch(/<img[^>]*(onerror|evil)|<script|href="javascript/);
   expect(element.querySelector(".ink-ghost")).not.toBeNull(); // its anchor was found by its quote
+});
+
+test("asking again takes the card's place, wherever it is now", async () => {
+  const { session, relay, editor, cards, last } = await opened();
+  const first = session.ask({ kind: "rewrite" });
+  await until(() => cards().length === 1);
+  editor.commands.insertContentAt(1, "Once more: ");
+  editor.commands.setTextSelection(1);
+  await until(() => relay.doc("d").getXmlFragment("default").toString().includes("Once more"));
+  const second = session.ask({ kind: "rewrite", again: first });
+  await until(() => relay.doc("d~margin").getMap("requests").has(second));
+  expect((relay.doc("d~margin").getMap("requests").get(second) as Y.Map<unknown>).get("anchor")).toMatchObject({ quote: "quiet", prefix: "Once more: The harbour was " });
+  editor.commands.deleteRange({ from: 1, to: 36 });
+  await until(() => cards().every(({ detached }) => detached));
+  expect(session.ask({ kind: "rewrite", again: first })).toBe("");
+  expect(last("notice")?.message).toContain("gone");
 });
 
 test("the half-written answer of a peer that vanished gives way to the one of its successor", async () => {
