@@ -93,11 +93,6 @@ impl Outbox {
         }
         Ok(())
     }
-
-    /// Whether the other end is gone.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.tx.is_closed()
-    }
 }
 
 #[cfg(test)]

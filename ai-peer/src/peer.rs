@@ -296,8 +296,12 @@ impl AiPeer {
 
     /// Ends what is running, says goodbye on what links there are.
     async fn leave(&mut self, wires: &mut Wires, ended: &Ended) {
-        let gone = matches!(ended, Ended::Refused(_)) || wires.margin.is_closed();
-        self.break_off(if gone { Break::LinkLost } else { Break::Leaving });
+        // Only for good is a request given back: a copy that says so later could take it from whoever has it then.
+        self.break_off(if *ended == Ended::Shutdown {
+            Break::Leaving
+        } else {
+            Break::LinkLost
+        });
         let now = self.desk.now();
         let farewell = async {
             let updates = self.desk.margin.drain_updates();

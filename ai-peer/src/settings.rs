@@ -58,6 +58,8 @@ pub struct Config {
     pub lease: LeaseTimes,
     /// How long after a claim another peer's claim may still arrive. Nothing is shown before; the model reads meanwhile.
     pub settle: Duration,
+    /// The same when another AI is seen at the document: twice the slowest peer's way to the relay.
+    pub settle_with_rivals: Duration,
     /// How often the text of a proposal grows at most.
     pub batch: Duration,
     /// How long a request waits for the text it is about, which travels on the other link.
@@ -79,6 +81,7 @@ impl Config {
             color: "#7c5cff".to_owned(),
             lease: LeaseTimes::default(),
             settle: Duration::from_millis(150),
+            settle_with_rivals: Duration::from_millis(600),
             batch: Duration::from_millis(50),
             body_patience: Duration::from_secs(3),
             busy_patience: Duration::from_secs(60),

@@ -1,11 +1,13 @@
 //! What a peer works with: its copies of the document, the model, and the writes it makes to the margin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crdt::ids::Identity;
 use crdt::margin::{self, Author, ProposalState, Stats};
 use crdt::{Replica, Timestamp};
 use model::Generator;
+use serde_json::Value;
 use yrs::{ReadTxn, Transact, TransactionMut};
 
 use super::job::Job;
@@ -101,15 +103,25 @@ impl Desk {
         presence::is_decided(&self.body.doc().transact(), proposal)
     }
 
+    /// How long after a claim another peer's claim may still arrive.
+    pub(super) fn settle(&self) -> Duration {
+        let rival = |user: &Value| user["kind"] == "ai" && user["id"] != self.identity.id.as_str();
+        let rivals = self
+            .body
+            .awareness()
+            .others()
+            .any(|(_, state)| rival(&state["user"]));
+        if rivals {
+            self.config.settle_with_rivals
+        } else {
+            self.config.settle
+        }
+    }
+
     /// The frame that tells the others what this peer does, if that has changed.
     pub(super) fn publish(&mut self, job: Option<&Job>) -> Option<Vec<u8>> {
         let state = presence::state(self, job);
         let now = self.now();
         self.body.set_local_state(now, Some(state))
-    }
-
-    /// Whether the body has changed in a way that a state vector tells.
-    pub(super) fn body_txn(&self) -> impl ReadTxn + '_ {
-        self.body.doc().transact()
     }
 }

@@ -166,7 +166,7 @@ impl Job {
             Stage::Writing(_) | Stage::Written(_) => None,
         };
         let settle = if self.echoed {
-            desk.config.settle
+            desk.settle()
         } else {
             ECHO_PATIENCE
         };
@@ -202,7 +202,7 @@ impl Job {
                 Progress::Working
             };
         }
-        if now < self.claimed + desk.config.settle {
+        if now < self.claimed + desk.settle() {
             return Progress::Working; // nothing is shown before it is sure whose request this is
         }
         if std::mem::take(&mut self.changed)
@@ -295,7 +295,7 @@ impl Job {
             }
         }
         let answer = self.answer.as_ref()?;
-        match answer.anchor.resolve(&desk.body_txn()) {
+        match answer.anchor.resolve(&desk.body.doc().transact()) {
             Resolved::Found(_) => None,
             Resolved::Ambiguous | Resolved::Detached => Some(Break::Gone),
         }
