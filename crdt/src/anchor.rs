@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use yrs::ReadTxn;
 
 pub use context::{Context, ContextLimits, Heading};
+pub(crate) use context::{slice, slice_inline};
 pub use outline::Outline;
 pub(crate) use outline::{AsRefId, Block, PieceContent};
-pub(crate) use position::known;
 pub use position::{ItemId, RelativePosition};
 
 /// How much of the surroundings an anchor keeps, in UTF-16 units a side.
@@ -136,6 +136,16 @@ impl Anchor {
                 Err(Lost::Gone) => Resolved::Detached,
             },
         }
+    }
+
+    /// An occurrence of the quote that overlaps or touches a range: the only one that does.
+    pub(crate) fn words_beside(&self, outline: &Outline, range: &Range<usize>) -> Option<Range<usize>> {
+        let quote = units(&self.quote);
+        let mut beside = occurrences(&outline.text, &quote)
+            .map(|start| start..start + quote.len())
+            .filter(|found| found.start <= range.end && range.start <= found.end);
+        let first = beside.next()?;
+        beside.next().is_none().then_some(first)
     }
 
     fn by_ids<T: ReadTxn>(&self, outline: &Outline, txn: &T) -> Option<Range<usize>> {

@@ -5,7 +5,8 @@
 //! every test is a list of events, and the crate builds for the browser.
 //!
 //! In reading order: [`ids`] (who and what), [`node`] and [`content`] (the text as ProseMirror's tree, in and out of Yjs),
-//! [`doc`] (the roots of a document), [`anchor`] (places in the text), [`margin`] (requests and proposals), [`protocol`]
+//! [`doc`] (the roots of a document), [`anchor`] (places in the text), [`margin`] (requests and proposals),
+//! [`decision`] (what becomes of them), [`protocol`]
 //! (what travels), [`awareness`] and [`replica`] (a client's copy), [`room`] (the relay's, with everybody who has it open),
 //! [`authorship`] (who wrote what).
 
@@ -13,6 +14,7 @@ pub mod anchor;
 pub mod authorship;
 pub mod awareness;
 pub mod content;
+pub mod decision;
 pub mod doc;
 pub mod ids;
 pub mod margin;

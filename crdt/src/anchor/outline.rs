@@ -180,6 +180,27 @@ impl Outline {
             .map(|_| index)
     }
 
+    /// Whether a type is part of the body.
+    pub(crate) fn holds(&self, branch: &BranchPtr) -> bool {
+        match XmlOut::try_from(*branch) {
+            Ok(XmlOut::Text(text)) => {
+                text_parent(&text).is_some_and(|parent| self.spans.contains_key(&parent))
+            }
+            Ok(XmlOut::Element(_) | XmlOut::Fragment(_)) | Err(_) => self.spans.contains_key(&branch.id()),
+        }
+    }
+
+    /// The offset of something that stands within a line.
+    pub(crate) fn offset_of_inline(&self, element: &XmlElementRef) -> Option<usize> {
+        self.blocks
+            .iter()
+            .flat_map(|block| &block.pieces)
+            .find_map(|piece| match &piece.content {
+                PieceContent::Inline(other) if other == element => Some(piece.range.start),
+                PieceContent::Inline(_) | PieceContent::Text(_) => None,
+            })
+    }
+
     /// The text that holds an offset, and the offset in it. At a seam the text on the left is taken.
     pub(crate) fn text_at(&self, offset: usize) -> Option<(XmlTextRef, u32)> {
         let block = self.blocks.get(self.block_at(offset)?)?;

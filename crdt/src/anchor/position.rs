@@ -189,7 +189,7 @@ mod tests {
                 let place = position.resolve(&txn).unwrap();
                 assert_eq!(
                     (place.index, place.branch.id()),
-                    (index, text.as_ref().id()),
+                    (index, BranchPtr::from(AsRef::<Branch>::as_ref(&text)).id()),
                     "{position:?}"
                 );
             }

@@ -1,0 +1,207 @@
+//! Taking text out again that a decision brought in, and putting back what it took out: from the record alone.
+
+use std::collections::BTreeMap;
+
+use yrs::branch::BranchPtr;
+use yrs::{BranchID, ID, ReadTxn, Text, TransactionMut, XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
+
+use super::ids::{Ids, unit_at};
+use super::record::Removed;
+use super::tree::{self, Parent};
+use crate::anchor::{AsRefId, ItemId, Outline};
+use crate::content::{insert_inline, plain_text};
+use crate::doc::BODY_ROOT;
+use crate::ids::IdRange;
+use crate::node::Node;
+
+/// Deletes what is alive of some ids. A block in which somebody else has written since stays, with their text.
+pub(super) fn withdraw(txn: &mut TransactionMut<'_>, ranges: &[IdRange]) {
+    let ids = Ids::new(ranges.iter().copied());
+    let Alive { texts, mut elements } = alive(txn, ranges);
+    for (text, mut units) in texts {
+        units.sort_unstable();
+        for part in units.chunk_by(|a, b| a + 1 == *b).rev() {
+            if let (Some(first), Ok(len)) = (part.first(), u32::try_from(part.len())) {
+                text.remove_range(txn, *first, len);
+            }
+        }
+    }
+    // An element is made before what is in it, so from the last to the first is from the inside to the outside.
+    elements.reverse();
+    for element in elements {
+        if is_empty(txn, &element) && may_go(txn, &element, &ids) {
+            tree::remove(txn, &element);
+        }
+    }
+}
+
+/// What is alive of some ids.
+pub(super) struct Alive {
+    /// The units of text, as indices in theirs.
+    texts: Vec<(XmlTextRef, Vec<u32>)>,
+    /// The elements, in the order in which they were made.
+    elements: Vec<XmlElementRef>,
+}
+
+impl Alive {
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.elements.is_empty()
+    }
+}
+
+pub(super) fn alive<T: ReadTxn>(txn: &T, ranges: &[IdRange]) -> Alive {
+    let mut alive = Alive {
+        texts: Vec::new(),
+        elements: Vec::new(),
+    };
+    let state = txn.state_vector();
+    for range in ranges {
+        let Some(first) = (ItemId {
+            client: range.client,
+            clock: range.clock,
+        })
+        .to_yrs() else {
+            continue;
+        };
+        for clock in range.clock..range.end().min(state.get(&first.client)) {
+            let id = ID::new(first.client, clock);
+            if let Some(branch) = BranchID::get_nested(txn, &id) {
+                if !branch.is_deleted()
+                    && let Ok(XmlOut::Element(element)) = XmlOut::try_from(branch)
+                {
+                    alive.elements.push(element);
+                }
+            } else if let Some((text, index)) = unit_at(txn, id) {
+                match alive.texts.last_mut().filter(|(last, _)| *last == text) {
+                    Some((_, units)) => units.push(index),
+                    None => alive.texts.push((text, vec![index])),
+                }
+            }
+        }
+    }
+    // The units of one text, however its ids are spread.
+    let mut texts: Vec<(XmlTextRef, Vec<u32>)> = Vec::new();
+    for (text, units) in alive.texts {
+        match texts.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, all)) => all.extend(units),
+            None => texts.push((text, units)),
+        }
+    }
+    alive.texts = texts;
+    alive
+}
+
+fn is_empty<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> bool {
+    element.children(txn).all(|child| match child {
+        XmlOut::Text(text) => text.len(txn) == 0,
+        XmlOut::Element(_) | XmlOut::Fragment(_) => false,
+    })
+}
+
+/// Whether what is around an element can be without it.
+fn may_go<T: ReadTxn>(txn: &T, element: &XmlElementRef, ids: &Ids) -> bool {
+    let Some((parent, index)) = tree::place_of(txn, element) else {
+        return false;
+    };
+    let siblings = parent.elements(txn);
+    let Parent::Element(around) = &parent else {
+        return true;
+    };
+    let line = matches!(parent.kind(), "paragraph" | "heading");
+    if line {
+        return true;
+    }
+    if siblings.len() == 1 {
+        // The parent goes next, if it came with the same decision.
+        return tree::item_of(around).is_some_and(|id| ids.contains(id));
+    }
+    let next_leads = siblings
+        .get(1)
+        .is_some_and(|next| tree::kind(next) == "paragraph");
+    !(parent.begins_with_paragraph() && index == 0) || next_leads
+}
+
+/// Puts back what was taken out, where it was. Whether there was a place for any of it.
+///
+/// What has no place any more goes after the block of what came before it; but if nothing has a place, only if `some`:
+/// if the rest of the decision can be undone.
+pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: bool) -> bool {
+    // All places first: what is put back must not move the places of the rest.
+    let mut places: BTreeMap<(usize, u32), (BranchPtr, Vec<Node>)> = BTreeMap::new();
+    let mut order: Vec<BranchID> = Vec::new();
+    let mut lost: Vec<(u32, Node)> = Vec::new();
+    let mut near = None;
+    let outline = Outline::read(txn);
+    for entry in removed {
+        let place = entry.at.resolve(txn).filter(|place| outline.holds(&place.branch));
+        let Some(place) = place else {
+            let at = near.unwrap_or(u32::MAX);
+            lost.extend(entry.content.iter().map(|node| (at, as_block(node))));
+            continue;
+        };
+        near = top_of(txn, place.branch, place.index).or(near);
+        let id = place.branch.id();
+        let number = order.iter().position(|other| *other == id).unwrap_or_else(|| {
+            order.push(id);
+            order.len() - 1
+        });
+        let entry_nodes = entry.content.iter().cloned();
+        places
+            .entry((number, place.index))
+            .or_insert_with(|| (place.branch, Vec::new()))
+            .1
+            .extend(entry_nodes);
+    }
+    let found = !places.is_empty();
+    // From the back, so that the indices stay right.
+    for ((_, index), (branch, nodes)) in places.into_iter().rev() {
+        match XmlOut::try_from(branch) {
+            Ok(XmlOut::Text(text)) => {
+                if insert_inline(&text, txn, index, &texts_only(nodes)).is_err() {
+                    continue;
+                }
+            }
+            Ok(XmlOut::Element(element)) => Parent::Element(element).insert(txn, index, &nodes),
+            Ok(XmlOut::Fragment(root)) => Parent::Root(root).insert(txn, index, &nodes),
+            Err(_) => {}
+        }
+    }
+    if (found || some)
+        && let Some(root) = txn.get_xml_fragment(BODY_ROOT)
+    {
+        for (at, node) in lost.into_iter().rev() {
+            if node.kind != "paragraph" || !plain_text(std::slice::from_ref(&node)).trim().is_empty() {
+                Parent::Root(root.clone()).insert(txn, at.saturating_add(1), &[node]);
+            }
+        }
+    }
+    found
+}
+
+/// Which child of the root a place is in.
+fn top_of<T: ReadTxn>(txn: &T, branch: BranchPtr, index: u32) -> Option<u32> {
+    let mut element = match XmlOut::try_from(branch) {
+        Ok(XmlOut::Text(text)) => yrs::Xml::parent(&text).and_then(XmlOut::into_xml_element)?,
+        Ok(XmlOut::Element(element)) => element,
+        Ok(XmlOut::Fragment(_)) | Err(_) => return Some(index),
+    };
+    loop {
+        match tree::place_of(txn, &element)? {
+            (Parent::Root(_), index) => return Some(index),
+            (Parent::Element(parent), _) => element = parent,
+        }
+    }
+}
+
+fn as_block(node: &Node) -> Node {
+    if node.is_inline() {
+        Node::element("paragraph", vec![node.clone()])
+    } else {
+        node.clone()
+    }
+}
+
+/// A record that says otherwise was not written by an accept; a text cannot hold more.
+fn texts_only(nodes: Vec<Node>) -> Vec<Node> {
+    nodes.into_iter().filter(Node::is_text).collect()
+}
