@@ -18,6 +18,7 @@ pub mod decision;
 pub mod doc;
 pub mod ids;
 pub mod margin;
+pub mod markdown;
 pub mod node;
 pub mod protocol;
 pub mod replica;

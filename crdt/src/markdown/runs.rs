@@ -1,0 +1,307 @@
+//! Inline content on its way into blocks: HTML tags become marks, images split paragraphs.
+
+use crate::node::{Mark, Node, push_inline, sort_marks};
+
+/// Inline content as it comes out of the parser.
+#[derive(Debug, Clone)]
+pub(super) enum Piece {
+    /// A text, a `hardBreak` or an image.
+    Node(Node),
+    /// An HTML tag that stands for a mark, if its partner is found; otherwise it is the text that it carries.
+    Tag {
+        mark: &'static str,
+        name: String,
+        opens: bool,
+        literal: Node,
+    },
+}
+
+/// Marks whose delimiters cannot stand beside a space, and that say little about one.
+const HUGGING_MARKS: [&str; 3] = ["bold", "italic", "strike"];
+
+/// The marks that HTML tags stand for.
+const TAGS: [(&str, &str); 10] = [
+    ("u", "underline"),
+    ("ins", "underline"),
+    ("b", "bold"),
+    ("strong", "bold"),
+    ("i", "italic"),
+    ("em", "italic"),
+    ("s", "strike"),
+    ("del", "strike"),
+    ("strike", "strike"),
+    ("code", "code"),
+];
+
+/// What a piece of inline HTML means: a break, a mark, nothing (a comment), or itself as text.
+pub(super) fn html_piece(html: &str, marks: Vec<Mark>) -> Option<Piece> {
+    if html.starts_with("<!--") {
+        return None;
+    }
+    let inner = html
+        .trim_start_matches('<')
+        .trim_end_matches('>')
+        .trim()
+        .to_ascii_lowercase();
+    if is_break(&inner) {
+        return Some(Piece::Node(Node::element("hardBreak", Vec::new())));
+    }
+    let literal = Node::text(html, marks);
+    let name = inner.strip_prefix('/').unwrap_or(&inner);
+    Some(match TAGS.iter().find(|(tag, _)| *tag == name) {
+        Some((_, mark)) => Piece::Tag {
+            mark,
+            name: name.to_owned(),
+            opens: !inner.starts_with('/'),
+            literal,
+        },
+        None => Piece::Node(literal),
+    })
+}
+
+fn is_break(tag: &str) -> bool {
+    tag.strip_suffix('/').unwrap_or(tag).trim_end() == "br"
+}
+
+/// What an HTML block becomes: a paragraph that shows it, a line each; nothing if it is a comment.
+pub(super) fn html_text(html: &str) -> Option<Node> {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        text.push_str(before);
+        rest = comment.split_once("-->").map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    let tag = text
+        .trim_start_matches('<')
+        .trim_end_matches('>')
+        .trim()
+        .to_ascii_lowercase();
+    if is_break(&tag) {
+        // A paragraph of one break alone looks like an HTML block.
+        return Some(Node::element(
+            "paragraph",
+            vec![Node::element("hardBreak", Vec::new())],
+        ));
+    }
+    let mut content = Vec::new();
+    for line in text.lines() {
+        if !content.is_empty() {
+            content.push(Node::element("hardBreak", Vec::new()));
+        }
+        if !line.trim().is_empty() {
+            content.push(Node::text(line, Vec::new()));
+        }
+    }
+    Some(Node::element("paragraph", content))
+}
+
+/// Paragraphs of the texts and breaks, and the images between them.
+pub(super) fn blocks_of(pieces: Vec<Piece>) -> Vec<Node> {
+    let nodes = resolve_tags(pieces);
+    let mut blocks: Vec<Node> = Vec::new();
+    let mut inline: Vec<Node> = Vec::new();
+    for node in nodes {
+        if node.is_inline() {
+            push_inline(&mut inline, node);
+        } else {
+            trim_end(&mut inline);
+            paragraph(&mut blocks, &mut inline);
+            blocks.push(node);
+        }
+    }
+    paragraph(&mut blocks, &mut inline);
+    blocks
+}
+
+fn paragraph(blocks: &mut Vec<Node>, inline: &mut Vec<Node>) {
+    let mut content = std::mem::take(inline);
+    if blocks.last().is_some_and(|block| block.kind == "image") {
+        trim_start(&mut content);
+    }
+    if !content.is_empty() {
+        blocks.push(Node::element("paragraph", hug(content)));
+    }
+}
+
+/// Takes away the space and the breaks before what follows.
+pub(super) fn trim_end(inline: &mut Vec<Node>) {
+    while let Some(last) = inline.last_mut() {
+        if let Some(text) = &mut last.text {
+            text.truncate(text.trim_end().len());
+            if !text.is_empty() {
+                return;
+            }
+        }
+        inline.pop();
+    }
+}
+
+/// Takes away the space and the breaks after what came before.
+pub(super) fn trim_start(inline: &mut Vec<Node>) {
+    while let Some(first) = inline.first_mut() {
+        if let Some(text) = &mut first.text {
+            *text = text.trim_start().to_owned();
+            if !text.is_empty() {
+                return;
+            }
+        }
+        inline.remove(0);
+    }
+}
+
+/// Gives the marks of HTML tags to what stands between them. A tag without a partner is text.
+fn resolve_tags(pieces: Vec<Piece>) -> Vec<Node> {
+    let mut nodes: Vec<Option<Node>> = Vec::with_capacity(pieces.len());
+    let mut open: Vec<(String, usize)> = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Node(node) => nodes.push(Some(node)),
+            Piece::Tag {
+                name,
+                opens: true,
+                literal,
+                ..
+            } => {
+                open.push((name, nodes.len()));
+                nodes.push(Some(literal));
+            }
+            Piece::Tag {
+                mark,
+                name,
+                opens: false,
+                literal,
+            } => {
+                let Some(partner) = open.iter().rposition(|(tag, _)| *tag == name) else {
+                    nodes.push(Some(literal));
+                    continue;
+                };
+                let (_, begin) = open.remove(partner);
+                for node in nodes
+                    .iter_mut()
+                    .skip(begin)
+                    .flatten()
+                    .filter(|node| node.is_text())
+                {
+                    if node.marks.iter().all(|known| known.kind != mark) {
+                        node.marks.push(Mark::new(mark));
+                        sort_marks(&mut node.marks);
+                    }
+                    if mark == "code"
+                        && let Some(text) = &mut node.text
+                    {
+                        *text = text.replace(['\n', '\r'], " ");
+                    }
+                }
+                if let Some(tag) = nodes.get_mut(begin) {
+                    *tag = None;
+                }
+            }
+        }
+    }
+    nodes.into_iter().flatten().collect()
+}
+
+/// Takes bold, italic and strike off the spaces at the edges of the runs that carry them: their delimiters cannot stand
+/// beside a space.
+pub(super) fn hug(mut nodes: Vec<Node>) -> Vec<Node> {
+    for kind in HUGGING_MARKS {
+        if nodes.iter().any(|node| carries(node, kind)) {
+            nodes = hug_one(&nodes, kind);
+        }
+    }
+    nodes
+}
+
+fn carries(node: &Node, kind: &str) -> bool {
+    node.marks.iter().any(|mark| mark.kind == kind)
+}
+
+/// Takes a mark off the spaces at the edges of the runs that carry it.
+fn hug_one(nodes: &[Node], kind: &str) -> Vec<Node> {
+    let mut found = Vec::new();
+    let mut index = 0;
+    while let Some(node) = nodes.get(index) {
+        if !carries(node, kind) {
+            push_inline(&mut found, node.clone());
+            index += 1;
+            continue;
+        }
+        let length = run_length(nodes.get(index..).unwrap_or_default(), |node| carries(node, kind));
+        let run = nodes.get(index..index + length).unwrap_or_default();
+        for node in tight(run, kind) {
+            push_inline(&mut found, node);
+        }
+        index += length;
+    }
+    found
+}
+
+/// How many of the nodes form one run of a mark: breaks within it do not end it.
+pub(super) fn run_length(nodes: &[Node], carries: impl Fn(&Node) -> bool) -> usize {
+    let mut length = 0;
+    for (index, node) in nodes.iter().enumerate() {
+        if carries(node) {
+            length = index + 1;
+        } else if node.is_text() {
+            break;
+        }
+    }
+    length
+}
+
+fn tight(run: &[Node], kind: &str) -> Vec<Node> {
+    let bare = |node: &Node, text: &str| {
+        let marks = node
+            .marks
+            .iter()
+            .filter(|mark| mark.kind != kind)
+            .cloned()
+            .collect();
+        Node::text(text, marks)
+    };
+    // Whole nodes of space at either end, then the space within the first and the last of the others.
+    let blank = |node: &Node| match &node.text {
+        Some(text) => text.trim().is_empty() && !is_code(node),
+        None => true,
+    };
+    let strip = |node: &Node| match &node.text {
+        Some(text) => bare(node, text),
+        None => node.clone(),
+    };
+    let first = run.iter().position(|node| !blank(node)).unwrap_or(run.len());
+    let last = run
+        .iter()
+        .rposition(|node| !blank(node))
+        .map_or(first, |last| last + 1);
+    let mut found: Vec<Node> = run.iter().take(first).map(strip).collect();
+    for (index, node) in run.iter().enumerate().take(last).skip(first) {
+        let text = node.text.as_deref().unwrap_or_default();
+        let (mut from, mut to) = (0, text.len());
+        if !is_code(node) && index == first {
+            from = text.len() - text.trim_start().len();
+        }
+        if !is_code(node) && index + 1 == last {
+            to = text.trim_end().len();
+        }
+        if !node.is_text() {
+            found.push(node.clone());
+            continue;
+        }
+        let part = |range| text.get(range).unwrap_or_default();
+        found.push(bare(node, part(0..from)));
+        found.push(Node::text(part(from..to), node.marks.clone()));
+        found.push(bare(node, part(to..text.len())));
+    }
+    found.extend(run.iter().skip(last).map(strip));
+    found.retain(|node| node.text.as_deref() != Some(""));
+    found
+}
+
+fn is_code(node: &Node) -> bool {
+    carries(node, "code")
+}
