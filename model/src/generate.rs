@@ -1,4 +1,6 @@
 //! Text generation as callers see it: a request in, a stream of text out.
+pub mod kv_cache;
+pub(crate) mod run;
 pub mod sampler;
 pub mod stop;
 pub mod stream;

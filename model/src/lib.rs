@@ -7,15 +7,26 @@
 //! [`device`] (ONNX Runtime and where it runs), [`engine`] (one loaded graph), [`tokenizer`] and
 //! [`chat_template`] (text to tokens and back), [`generate`] (what callers use), [`worker`] (the thread).
 
+pub mod artifact;
+pub mod chat_template;
 pub mod config;
 pub mod device;
+pub mod engine;
 pub mod generate;
 pub mod info;
+mod native;
+pub mod runtime;
+pub mod tokenizer;
+pub mod worker;
 
+pub use artifact::{Artifact, ArtifactError};
 pub use config::Locations;
 pub use device::{DeviceReport, Provider, Refusal};
+pub use engine::{EngineOptions, LoadError};
 pub use generate::sampler::SamplingParams;
 pub use generate::stop::StopCondition;
 pub use generate::stream::{Chunk, FinishReason, Generation, GenerationSender, Summary};
 pub use generate::{ChatMessage, ChatRole, GenerateError, GenerateRequest, Generator};
 pub use info::ModelInfo;
+pub use runtime::{Runtime, RuntimeError};
+pub use worker::Worker;

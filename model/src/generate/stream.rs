@@ -105,8 +105,8 @@ impl Generation {
 #[error("nobody reads this generation any more")]
 pub struct Cancelled;
 
-/// The writing end of a [`Generation`].
-#[derive(Debug)]
+/// The writing end of a [`Generation`]. The stream ends when every clone is dropped.
+#[derive(Debug, Clone)]
 pub struct GenerationSender {
     chunks: mpsc::Sender<Result<Chunk, GenerateError>>,
 }

@@ -1,0 +1,397 @@
+//! One loaded decoder graph with its cache: tokens in, scores of the next token out.
+pub mod graph;
+mod session;
+
+use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
+use ort::value::Tensor;
+
+use crate::artifact::Artifact;
+use crate::device::{DeviceReport, Provider};
+use crate::generate::kv_cache::KvCache;
+use crate::runtime::Runtime;
+use graph::Graph;
+
+/// Tokens of a prompt that are read in one run. Between runs a cancelled request is noticed; larger runs are
+/// hardly faster (measured: 64 tokens 2.4, 512 tokens 2.6 CPU milliseconds per token).
+pub const PREFILL_CHUNK: usize = 64;
+
+/// How to run a model.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Threads for one step; 0 means one for each core.
+    pub threads: usize,
+    /// Providers to ask, in this order. The CPU is asked last whether it is named or not.
+    pub devices: Vec<Provider>,
+    /// Tokens that prompt and answer may have together; the model's own limit if that is less.
+    pub context: usize,
+    /// Whether idle threads spin. Faster on a machine that does nothing else, much slower on a busy one.
+    pub spin: bool,
+    /// Requests that may wait while one runs.
+    pub queue: usize,
+    /// Seconds since 1970 (UTC), for chat templates that tell the model today's date; `None` tells none.
+    pub clock: Option<fn() -> u64>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            devices: Provider::PREFERRED.to_vec(),
+            context: 4096,
+            spin: false,
+            queue: 16,
+            clock: None,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// The number of threads that `threads` means on this machine.
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            count => count,
+        }
+    }
+}
+
+/// Why a model cannot be loaded. The words are for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The graph is of a kind that is not handled.
+    #[error("this model cannot be used: {0}")]
+    Unsupported(String),
+    /// ONNX Runtime does not open it.
+    #[error("{file}: ONNX Runtime cannot open this model: {reason}")]
+    NotOpened {
+        /// The graph's file.
+        file: String,
+        /// ONNX Runtime's words.
+        reason: String,
+    },
+    /// `tokenizer.json` is damaged or newer than this program.
+    #[error("{file}: this tokenizer cannot be read: {reason}")]
+    Tokenizer {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The chat template cannot be read.
+    #[error("the model's chat template cannot be read: {0}")]
+    Template(String),
+    /// The model loads and does not run.
+    #[error("the model was loaded but its first run failed: {0}")]
+    FirstRun(String),
+    /// The worker's thread could not be started or ended early.
+    #[error("the model's thread failed: {0}")]
+    Thread(String),
+}
+
+/// A run that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// More tokens than the cache holds.
+    #[error("the context holds {capacity} tokens and {needed} are needed")]
+    Full {
+        /// What it holds.
+        capacity: usize,
+        /// What was asked.
+        needed: usize,
+    },
+    /// Nothing to feed.
+    #[error("no tokens were given")]
+    Empty,
+    /// ONNX Runtime failed.
+    #[error(transparent)]
+    Run(#[from] ort::Error),
+}
+
+/// A graph, its cache, and the tokens in the cache.
+#[derive(Debug)]
+pub struct Engine {
+    session: Session,
+    graph: Graph,
+    cache: KvCache,
+    tokens: Vec<u32>,
+    /// How many of `tokens`, from the start, were read in runs of several tokens.
+    read: usize,
+    capacity: usize,
+    device: DeviceReport,
+    /// The bindings for one token, kept because every step but the prompt's uses them.
+    single: Option<Step>,
+    logits: Vec<f32>,
+}
+
+/// Inputs and outputs bound once for runs of one length.
+#[derive(Debug)]
+struct Step {
+    binding: IoBinding,
+    ids: Tensor<i64>,
+    positions: Tensor<i64>,
+}
+
+impl Engine {
+    /// Opens the graph on the first provider that takes it.
+    ///
+    /// # Errors
+    /// [`LoadError::NotOpened`] and [`LoadError::Unsupported`].
+    pub fn open(runtime: &Runtime, artifact: &Artifact, options: &EngineOptions) -> Result<Self, LoadError> {
+        let opened = session::open(runtime, &artifact.graph, options)?;
+        let graph =
+            Graph::of_session(&opened.session, artifact.vocabulary).map_err(LoadError::Unsupported)?;
+        let capacity = artifact
+            .context_length
+            .map_or(options.context, |limit| limit.min(options.context));
+        let in_place = opened.attention_nodes * 2 == graph.cache.len();
+        let allocator = session::cache_allocator(&opened.session, opened.report.provider);
+        let cache = KvCache::new(&graph.cache, allocator, in_place.then_some(capacity))
+            .map_err(|error| LoadError::FirstRun(error.to_string()))?;
+        Ok(Self {
+            session: opened.session,
+            graph,
+            cache,
+            tokens: Vec::new(),
+            read: 0,
+            capacity,
+            device: opened.report,
+            single: None,
+            logits: Vec::new(),
+        })
+    }
+
+    /// Tokens that the context holds.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub const fn device(&self) -> &DeviceReport {
+        &self.device
+    }
+
+    /// Number of tokens that have a score.
+    #[must_use]
+    pub const fn vocabulary(&self) -> usize {
+        self.graph.vocabulary
+    }
+
+    /// The scores (logits) of the token that follows what was fed last; empty before the first run.
+    #[must_use]
+    pub fn scores(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// The tokens in the cache.
+    #[must_use]
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The tokens at the start of the cache that were read in runs of several tokens, as prompts are.
+    ///
+    /// Runs of one token go through other kernels, whose results differ a little; a prompt that reused them
+    /// could be answered otherwise than the same prompt on an empty cache. Runs of several tokens give the same
+    /// numbers however the prompt was divided.
+    #[must_use]
+    pub fn reusable(&self) -> &[u32] {
+        self.tokens.get(..self.read).unwrap_or_default()
+    }
+
+    /// Whether the cache is one buffer that runs write into, instead of growing with every run.
+    #[must_use]
+    pub const fn is_in_place(&self) -> bool {
+        self.cache.is_in_place()
+    }
+
+    /// Forgets what follows the first `keep` tokens, or more if the cache cannot be cut there. Returns how
+    /// many tokens are left.
+    ///
+    /// # Errors
+    /// When a cut copy cannot be allocated; then nothing is left.
+    pub fn rewind(&mut self, keep: usize) -> Result<usize, EngineError> {
+        if keep >= self.tokens.len() {
+            return Ok(self.tokens.len());
+        }
+        match self.cache.truncate(keep) {
+            Ok(left) => {
+                self.tokens.truncate(left);
+                self.read = self.read.min(left);
+                Ok(left)
+            }
+            Err(error) => {
+                self.reset()?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Forgets everything, whatever state a failed run left behind.
+    ///
+    /// # Errors
+    /// When an empty cache cannot be allocated.
+    pub fn reset(&mut self) -> Result<(), EngineError> {
+        self.tokens.clear();
+        self.read = 0;
+        self.single = None;
+        Ok(self.cache.clear()?)
+    }
+
+    /// Feeds tokens after what is cached, in one run; returns the scores of the token after the last one.
+    /// After an error the cache is as before, or empty.
+    ///
+    /// # Errors
+    /// [`EngineError::Full`], [`EngineError::Empty`], or ONNX Runtime's.
+    pub fn feed(&mut self, tokens: &[u32]) -> Result<&[f32], EngineError> {
+        let needed = self.tokens.len() + tokens.len();
+        if tokens.is_empty() {
+            return Err(EngineError::Empty);
+        }
+        if needed > self.capacity {
+            return Err(EngineError::Full {
+                capacity: self.capacity,
+                needed,
+            });
+        }
+        if self.cache.is_in_place() {
+            self.feed_in_place(tokens)?;
+        } else if let Err(error) = self.feed_growing(tokens) {
+            self.reset()?;
+            return Err(error);
+        }
+        if tokens.len() > 1 && self.read == self.tokens.len() {
+            self.read = needed;
+        }
+        self.tokens.extend_from_slice(tokens);
+        Ok(&self.logits)
+    }
+
+    fn feed_in_place(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+        let past = self.tokens.len();
+        let kept = if tokens.len() == 1 {
+            self.single.take()
+        } else {
+            None
+        };
+        let mut step = match kept {
+            Some(step) => step,
+            None => self.bind(tokens.len())?,
+        };
+        write(&mut step.ids, tokens.iter().map(|token| i64::from(*token)));
+        write(&mut step.positions, (past..).map(|position| position as i64));
+        if self.device.provider != Provider::Cpu {
+            // another device copies inputs when they are bound, not when they are used
+            self.bind_tokens(&mut step)?;
+        }
+        let total = past + tokens.len();
+        // the mask's length tells the graph how much of the cache counts, so it alone is made anew
+        step.binding.bind_input(
+            "attention_mask",
+            &Tensor::from_array(([1usize, total], vec![1i64; total]))?,
+        )?;
+        {
+            let outputs = self.session.run_binding(&step.binding)?;
+            keep_last_row(&mut self.logits, &outputs, self.graph.vocabulary)?;
+        }
+        if tokens.len() == 1 {
+            self.single = Some(step);
+        }
+        Ok(())
+    }
+
+    fn bind_tokens(&self, step: &mut Step) -> Result<(), ort::Error> {
+        step.binding.bind_input("input_ids", &step.ids)?;
+        if self.graph.has_positions {
+            step.binding.bind_input("position_ids", &step.positions)?;
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, length: usize) -> Result<Step, ort::Error> {
+        let row = || Tensor::from_array(([1usize, length], vec![0i64; length]));
+        let mut step = Step {
+            binding: self.session.create_binding()?,
+            ids: row()?,
+            positions: row()?,
+        };
+        self.bind_tokens(&mut step)?;
+        let mut rows = length;
+        if let Some(keep) = &self.graph.keep {
+            step.binding.bind_input(keep.name.as_str(), &keep.tensor()?)?;
+            rows = 1;
+        }
+        let allocator = ort::memory::Allocator::default();
+        let mut logits = Tensor::<f32>::new(&allocator, [1, rows, self.graph.vocabulary])?;
+        step.binding.bind_output("logits", &mut logits)?;
+        self.cache.bind(&self.graph.cache, &mut step.binding)?;
+        Ok(step)
+    }
+
+    fn feed_growing(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+        let past = self.tokens.len();
+        let (new, total) = (tokens.len(), past + tokens.len());
+        let ids: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
+        let mut inputs: Vec<(std::borrow::Cow<'_, str>, SessionInputValue<'_>)> = vec![
+            (
+                "input_ids".into(),
+                Tensor::from_array(([1usize, new], ids))?.into(),
+            ),
+            (
+                "attention_mask".into(),
+                Tensor::from_array(([1usize, total], vec![1i64; total]))?.into(),
+            ),
+        ];
+        if self.graph.has_positions {
+            let positions: Vec<i64> = (past as i64..total as i64).collect();
+            inputs.push((
+                "position_ids".into(),
+                Tensor::from_array(([1usize, new], positions))?.into(),
+            ));
+        }
+        if let Some(keep) = &self.graph.keep {
+            inputs.push((keep.name.clone().into(), keep.tensor()?.into()));
+        }
+        for (slot, value) in self.graph.cache.iter().zip(self.cache.take()) {
+            inputs.push((slot.past.clone().into(), value.into()));
+        }
+        let mut outputs = self.session.run(SessionInputs::<'_, '_, 0>::ValueMap(inputs))?;
+        keep_last_row(&mut self.logits, &outputs, self.graph.vocabulary)?;
+        for slot in &self.graph.cache {
+            let value = outputs
+                .remove(&slot.present)
+                .ok_or_else(|| ort::Error::new(format!("the model returned no `{}`", slot.present)))?;
+            self.cache.put(value);
+        }
+        Ok(())
+    }
+}
+
+fn write(tensor: &mut Tensor<i64>, values: impl Iterator<Item = i64>) {
+    for (place, value) in tensor.extract_tensor_mut().1.iter_mut().zip(values) {
+        *place = value;
+    }
+}
+
+fn keep_last_row(
+    logits: &mut Vec<f32>,
+    outputs: &ort::session::SessionOutputs<'_>,
+    vocabulary: usize,
+) -> Result<(), ort::Error> {
+    let output = outputs
+        .get("logits")
+        .ok_or_else(|| ort::Error::new("the model returned no `logits`"))?;
+    let (_, scores) = output.try_extract_tensor::<f32>()?;
+    let last = scores
+        .len()
+        .checked_sub(vocabulary)
+        .and_then(|start| scores.get(start..))
+        .ok_or_else(|| ort::Error::new("the model returned fewer scores than its vocabulary has tokens"))?;
+    logits.clear();
+    logits.extend_from_slice(last);
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Opens an ONNX Runtime session: asks providers one by one, and reports who really runs the graph.
+use std::path::Path;
+
+use ort::ep;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use super::{EngineOptions, LoadError};
+use crate::device::{DeviceReport, Provider, Refusal, Share};
+use crate::native::{self, NodeCounts};
+use crate::runtime::Runtime;
+
+/// An open session and what is known about it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) session: Session,
+    pub(super) report: DeviceReport,
+    /// Number of fused attention nodes that can keep their cache in place.
+    pub(super) attention_nodes: usize,
+}
+
+/// Opens a graph. Providers that refuse are noted; if one accepts and the graph still cannot be opened
+/// (its card is full, say), the CPU is tried before giving up.
+pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> Result<Opened, LoadError> {
+    let not_opened = |error: ort::Error| LoadError::NotOpened {
+        file: file.display().to_string(),
+        reason: one_line(&error),
+    };
+    let mut refused = Vec::new();
+    let mut builder = builder(runtime, options).map_err(not_opened)?;
+    let accepted = register(&mut builder, &options.devices, &mut refused);
+    let session = match builder.commit_from_file(file) {
+        Ok(session) => session,
+        Err(error) if !accepted.is_empty() => {
+            let reason = one_line(&error);
+            refused.extend(accepted.into_iter().map(|provider| Refusal {
+                provider,
+                reason: reason.clone(),
+            }));
+            self::builder(
+                runtime,
+                &EngineOptions {
+                    devices: vec![],
+                    ..options.clone()
+                },
+            )
+            .and_then(|mut builder| builder.commit_from_file(file))
+            .map_err(not_opened)?
+        }
+        Err(error) => return Err(not_opened(error)),
+    };
+    let counts = native::node_counts(&session).map_err(not_opened)?;
+    let attention_nodes = counts
+        .values()
+        .filter_map(|operators| operators.get("GroupQueryAttention"))
+        .sum();
+    let report = report(&counts, refused, runtime, options);
+    tracing::info!(model = %file.display(), "{}", report.summary());
+    Ok(Opened {
+        session,
+        report,
+        attention_nodes,
+    })
+}
+
+fn builder(runtime: &Runtime, options: &EngineOptions) -> Result<SessionBuilder, ort::Error> {
+    let builder = Session::builder(runtime.environment())?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.thread_count())?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(options.spin)?
+        // what the report is made of
+        .with_config_entry("session.record_ep_graph_assignment_info", "1")?
+        // DirectML does not allow planned memory
+        .with_memory_pattern(!options.devices.contains(&Provider::DirectMl))?;
+    Ok(builder)
+}
+
+/// Registers each provider on its own, so that a refusal is known instead of only logged.
+fn register(builder: &mut SessionBuilder, devices: &[Provider], refused: &mut Vec<Refusal>) -> Vec<Provider> {
+    let mut accepted = Vec::new();
+    for &provider in devices {
+        let dispatch = match provider {
+            Provider::Cuda => ep::CUDA::default().build(),
+            Provider::DirectMl => ep::DirectML::default().build(),
+            Provider::Cpu => break,
+        };
+        match dispatch.error_on_failure().register(builder) {
+            Ok(()) => accepted.push(provider),
+            Err(error) => refused.push(Refusal {
+                provider,
+                reason: one_line(&error),
+            }),
+        }
+    }
+    accepted
+}
+
+fn report(
+    counts: &NodeCounts,
+    refused: Vec<Refusal>,
+    runtime: &Runtime,
+    options: &EngineOptions,
+) -> DeviceReport {
+    let mut shares: Vec<Share> = counts
+        .iter()
+        .map(|(provider, operators)| Share {
+            provider: provider.clone(),
+            nodes: operators.values().sum(),
+        })
+        .collect();
+    shares.sort_by(|a, b| b.nodes.cmp(&a.nodes).then_with(|| a.provider.cmp(&b.provider)));
+    let provider = shares
+        .first()
+        .and_then(|share| {
+            Provider::PREFERRED
+                .into_iter()
+                .find(|p| p.runtime_name() == share.provider)
+        })
+        .unwrap_or(Provider::Cpu);
+    DeviceReport {
+        provider,
+        shares,
+        refused,
+        runtime: runtime.version().to_owned(),
+        threads: options.thread_count(),
+    }
+}
+
+/// Where the cache is to lie: beside the nodes that use it.
+pub(super) fn cache_allocator(session: &Session, provider: Provider) -> Allocator {
+    let device = match provider {
+        Provider::Cpu => return Allocator::default(),
+        Provider::Cuda => AllocationDevice::CUDA,
+        Provider::DirectMl => AllocationDevice::DIRECTML,
+    };
+    MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default)
+        .and_then(|info| Allocator::new(session, info))
+        .unwrap_or_else(|error| {
+            tracing::warn!(%provider, %error, "the cache lies in main memory, which is slow");
+            Allocator::default()
+        })
+}
+
+/// The first line of ONNX Runtime's words; what follows are source files and stack traces.
+fn one_line(error: &ort::Error<impl Sized>) -> String {
+    error
+        .message()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

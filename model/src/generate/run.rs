@@ -1,0 +1,258 @@
+//! One generation from prompt to end: read the prompt, then token by token, looking for a reader that left.
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::sampler::{Sampler, SamplingParams};
+use super::stop::{StopCondition, StopFilter};
+use super::stream::{Chunk, FinishReason, GenerationSender, Summary};
+use super::{GenerateError, GenerateRequest};
+use crate::chat_template::ChatTemplate;
+use crate::engine::{Engine, EngineError, PREFILL_CHUNK};
+use crate::tokenizer::TextTokenizer;
+
+/// A request ready to run.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) prompt: Prompt,
+    pub(crate) params: SamplingParams,
+    pub(crate) stop: StopCondition,
+    pub(crate) reader: GenerationSender,
+}
+
+/// The tokens of a prompt, and how the answer's text joins the prefix that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prompt {
+    pub(crate) tokens: Vec<u32>,
+    /// Spaces that ended the answer's prefix and were left to the model, to be taken off its text again.
+    pub(crate) spaces: usize,
+}
+
+impl Prompt {
+    /// Renders and encodes a request.
+    ///
+    /// A prefix that ends with spaces would cut a word from the space that its token begins with, and the
+    /// model would continue badly; so the spaces are left out here and taken off the answer's beginning.
+    pub(crate) fn new(
+        request: &GenerateRequest,
+        template: &ChatTemplate,
+        tokenizer: &TextTokenizer,
+        now: Option<u64>,
+    ) -> Result<Self, GenerateError> {
+        let mut messages = request.messages.clone();
+        for message in &mut messages {
+            message.content = tokenizer.defuse(&message.content);
+        }
+        let mut text = template.render(&messages, now).map_err(GenerateError::Template)?;
+        let mut spaces = 0;
+        if let Some(prefix) = &request.answer_prefix {
+            let prefix = tokenizer.defuse(prefix);
+            let whole = prefix.trim_end_matches(' ');
+            spaces = prefix.len() - whole.len();
+            text.push_str(whole);
+        }
+        Ok(Self {
+            tokens: tokenizer.encode(&text).map_err(GenerateError::Template)?,
+            spaces,
+        })
+    }
+}
+
+/// The answer's text on its way to the reader.
+struct Writer<'a> {
+    reader: &'a GenerationSender,
+    filter: StopFilter,
+    /// Spaces still to be taken off the beginning.
+    spaces: usize,
+}
+
+/// The reader is gone, or the worker is to end.
+struct Left;
+
+impl Writer<'_> {
+    /// Shows text; returns the stop string if it is complete.
+    fn write(&mut self, text: &str) -> Result<Option<String>, Left> {
+        let (shown, stop) = self.filter.push(text);
+        self.show(&shown)?;
+        Ok(stop)
+    }
+
+    fn show(&mut self, text: &str) -> Result<(), Left> {
+        let mut shown = text;
+        while self.spaces > 0 && !shown.is_empty() {
+            match shown.strip_prefix(' ') {
+                Some(rest) => {
+                    self.spaces -= 1;
+                    shown = rest;
+                }
+                None => self.spaces = 0,
+            }
+        }
+        if shown.is_empty() {
+            return Ok(());
+        }
+        self.reader
+            .blocking_send(Ok(Chunk::Text(shown.to_owned())))
+            .map_err(|_| Left)
+    }
+}
+
+/// Runs one job to its end. A reader that has left ends it within one step, without an error.
+pub(crate) fn run(
+    engine: &mut Engine,
+    tokenizer: &TextTokenizer,
+    end_tokens: &[u32],
+    job: Job,
+    ending: &AtomicBool,
+) {
+    let reader = &job.reader;
+    let last = match answer(engine, tokenizer, end_tokens, &job, ending) {
+        Ok(Some(summary)) => Ok(Chunk::Done(summary)),
+        Ok(None) if ending.load(Ordering::Relaxed) => Err(GenerateError::Gone),
+        Ok(None) => return tracing::debug!("the reader left"),
+        Err(error) => {
+            tracing::warn!(%error, "a generation failed");
+            Err(GenerateError::Failed(error.to_string()))
+        }
+    };
+    let _ = reader.blocking_send(last); // the reader may have left just now
+}
+
+fn answer(
+    engine: &mut Engine,
+    tokenizer: &TextTokenizer,
+    end_tokens: &[u32],
+    job: &Job,
+    ending: &AtomicBool,
+) -> Result<Option<Summary>, EngineError> {
+    let left = || job.reader.is_cancelled() || ending.load(Ordering::Relaxed);
+    let started = Instant::now();
+    let Some(reused) = read_prompt(engine, &job.prompt.tokens, &left)? else {
+        return Ok(None);
+    };
+    let prefill = started.elapsed();
+    let decoding = Instant::now();
+
+    let mut sampler = Sampler::new(job.params.clone());
+    let mut detokenizer = tokenizer.detokenizer();
+    let mut writer = Writer {
+        reader: &job.reader,
+        filter: StopFilter::new(&job.stop.strings),
+        spaces: job.prompt.spaces,
+    };
+    let (mut tokens, mut logprobs) = (0usize, 0.0f64);
+    let finish = loop {
+        if tokens >= job.stop.max_tokens {
+            break FinishReason::MaxTokens;
+        }
+        if left() {
+            return Ok(None);
+        }
+        let choice = sampler.choose(engine.scores()).ok_or_else(|| {
+            EngineError::Run(ort::Error::new("the model returned scores that are no numbers"))
+        })?;
+        if end_tokens.contains(&choice.token) || job.stop.tokens.contains(&choice.token) {
+            break FinishReason::EndToken;
+        }
+        tokens += 1;
+        logprobs += f64::from(choice.logprob);
+        match writer.write(&detokenizer.push(choice.token)) {
+            Ok(None) => {}
+            Ok(Some(stop)) => break FinishReason::StopString(stop),
+            Err(Left) => return Ok(None),
+        }
+        if engine.tokens().len() >= engine.capacity() {
+            break FinishReason::ContextFull;
+        }
+        if tokens < job.stop.max_tokens {
+            engine.feed(&[choice.token])?;
+        }
+    };
+    let finish = match finish {
+        stopped @ FinishReason::StopString(_) => stopped,
+        other => {
+            let stop = match writer.write(&detokenizer.finish()) {
+                Ok(stop) => stop,
+                Err(Left) => return Ok(None),
+            };
+            let rest = std::mem::replace(&mut writer.filter, StopFilter::new(&[])).finish();
+            match stop {
+                Some(stop) => FinishReason::StopString(stop),
+                None if writer.show(&rest).is_err() => return Ok(None),
+                None => other,
+            }
+        }
+    };
+    Ok(Some(Summary {
+        finish,
+        prompt_tokens: job.prompt.tokens.len(),
+        reused_tokens: reused,
+        tokens,
+        prefill_ms: milliseconds(prefill),
+        decode_ms: milliseconds(decoding.elapsed()),
+        mean_logprob: if tokens == 0 {
+            0.0
+        } else {
+            logprobs / tokens as f64
+        },
+    }))
+}
+
+/// Reads the prompt, reusing what the cache has of it. Returns how many tokens were reused; `None` when left.
+fn read_prompt(
+    engine: &mut Engine,
+    prompt: &[u32],
+    left: &dyn Fn() -> bool,
+) -> Result<Option<usize>, EngineError> {
+    let common = engine
+        .reusable()
+        .iter()
+        .zip(prompt)
+        .take_while(|(a, b)| a == b)
+        .count();
+    // the last token is read again in any case, because its scores are what the answer starts from; and with
+    // one more, because a run of one token is another computation (see `Engine::reusable`)
+    let reused = engine.rewind(common.min(prompt.len().saturating_sub(2)))?;
+    let mut rest = prompt.get(reused..).unwrap_or_default();
+    while !rest.is_empty() {
+        if left() {
+            return Ok(None);
+        }
+        let (chunk, after) = rest.split_at(next_run(rest.len()));
+        engine.feed(chunk)?;
+        rest = after;
+    }
+    Ok(Some(reused))
+}
+
+/// How many of the remaining tokens of a prompt the next run reads: never so many that one is left over.
+const fn next_run(remaining: usize) -> usize {
+    if remaining <= PREFILL_CHUNK {
+        remaining
+    } else if remaining == PREFILL_CHUNK + 1 {
+        PREFILL_CHUNK - 1
+    } else {
+        PREFILL_CHUNK
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_read_whole_and_never_one_token_alone() {
+        for length in 2..4 * PREFILL_CHUNK {
+            let mut remaining = length;
+            while remaining > 0 {
+                let run = next_run(remaining);
+                assert!((2..=PREFILL_CHUNK).contains(&run), "{length}: {run}");
+                remaining -= run;
+            }
+        }
+        assert_eq!(next_run(1), 1);
+    }
+}

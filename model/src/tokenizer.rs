@@ -1,0 +1,211 @@
+//! Text to tokens, and tokens back to text piece by piece without ever cutting a character.
+use std::path::Path;
+use std::sync::Arc;
+
+use tokenizers::Tokenizer;
+use tokenizers::decoders::DecoderWrapper;
+
+/// A model's tokenizer.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    inner: Arc<Tokenizer>,
+    special: Arc<[String]>,
+    byte_level: bool,
+}
+
+impl TextTokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the library's words.
+    pub fn open(file: &Path) -> Result<Self, String> {
+        Tokenizer::from_file(file)
+            .map(Self::new)
+            .map_err(|error| error.to_string())
+    }
+
+    fn new(mut inner: Tokenizer) -> Self {
+        // exported settings for training batches would cut or fill prompts
+        let _ = inner.with_truncation(None);
+        inner.with_padding(None);
+        let byte_level = match inner.get_decoder() {
+            Some(DecoderWrapper::ByteLevel(_)) => true,
+            Some(DecoderWrapper::Sequence(parts)) => {
+                matches!(parts.get_decoders(), [DecoderWrapper::ByteLevel(_)])
+            }
+            _ => false,
+        };
+        let special = inner
+            .get_added_tokens_decoder()
+            .into_values()
+            .filter(|token| token.special)
+            .map(|token| token.content);
+        Self {
+            special: special.filter(|text| !text.is_empty()).collect(),
+            inner: Arc::new(inner),
+            byte_level,
+        }
+    }
+
+    /// The tokens of a text in which the texts of special tokens mean those tokens, as a chat template writes them.
+    ///
+    /// # Errors
+    /// The library's words; does not happen with usual tokenizers.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(|error| error.to_string())?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// How many tokens a text is; 0 if it cannot be told.
+    #[must_use]
+    pub fn count(&self, text: &str) -> usize {
+        self.inner
+            .encode_fast(text, false)
+            .map_or(0, |encoding| encoding.len())
+    }
+
+    /// The id of a token by its text.
+    #[must_use]
+    pub fn id_of(&self, text: &str) -> Option<u32> {
+        self.inner.token_to_id(text)
+    }
+
+    /// A person's text made safe for a chat template: texts of special tokens in it get a space after their
+    /// first character, so that what somebody wrote in a document cannot end its turn or start another.
+    #[must_use]
+    pub fn defuse(&self, text: &str) -> String {
+        let mut safe = text.to_owned();
+        for special in self.special.iter() {
+            if safe.contains(special.as_str()) {
+                let first = special.chars().next().map_or(0, char::len_utf8);
+                let (start, rest) = special.split_at(first);
+                safe = safe.replace(special.as_str(), &format!("{start} {rest}"));
+            }
+        }
+        safe
+    }
+
+    /// A stream of text for one answer.
+    #[must_use]
+    pub fn detokenizer(&self) -> Detokenizer {
+        Detokenizer {
+            tokenizer: self.clone(),
+            bytes: Vec::new(),
+            window: Vec::new(),
+            shown: 0,
+        }
+    }
+
+    fn is_special(&self, token: &str) -> bool {
+        self.special.iter().any(|special| special == token)
+    }
+}
+
+/// Turns tokens into text as they come; what may be part of a character waits for its rest.
+#[derive(Debug)]
+pub struct Detokenizer {
+    tokenizer: TextTokenizer,
+    /// Byte-level tokenizers: bytes of a character that is not whole yet.
+    bytes: Vec<u8>,
+    /// Others: the last tokens, decoded together because some decoders look at neighbours.
+    window: Vec<u32>,
+    /// How many of `window` are in the text already.
+    shown: usize,
+}
+
+/// Tokens that one character has at most when every byte is a token of its own.
+const LONGEST_CHARACTER: usize = 4;
+
+impl Detokenizer {
+    /// The text that this token completes. Special tokens have none.
+    pub fn push(&mut self, token: u32) -> String {
+        if self.tokenizer.byte_level {
+            let text = self.tokenizer.inner.id_to_token(token).unwrap_or_default();
+            if !self.tokenizer.is_special(&text) {
+                push_bytes(&text, &mut self.bytes);
+            }
+            return take_whole(&mut self.bytes);
+        }
+        self.window.push(token);
+        let text = self.pending();
+        let waiting = self.window.len() - self.shown;
+        if text.ends_with(char::REPLACEMENT_CHARACTER) && waiting <= LONGEST_CHARACTER {
+            return String::new();
+        }
+        if !text.is_empty() {
+            self.window.drain(..self.shown);
+            self.shown = self.window.len();
+        }
+        text
+    }
+
+    /// What is left at the end; a character without its end becomes U+FFFD.
+    #[must_use]
+    pub fn finish(self) -> String {
+        if self.tokenizer.byte_level {
+            return String::from_utf8_lossy(&self.bytes).into_owned();
+        }
+        self.pending()
+    }
+
+    /// The text of the window's new tokens: the whole window's without that of its shown part.
+    fn pending(&self) -> String {
+        let decode = |ids: &[u32]| self.tokenizer.inner.decode(ids, true).unwrap_or_default();
+        let before = decode(self.window.get(..self.shown).unwrap_or_default());
+        let whole = decode(&self.window);
+        whole.strip_prefix(before.as_str()).unwrap_or_default().to_owned()
+    }
+}
+
+/// Undoes GPT-2's writing of bytes as printable characters. A character outside that alphabet stands for
+/// itself: it comes from a token that somebody added as plain text.
+fn push_bytes(token: &str, bytes: &mut Vec<u8>) {
+    for character in token.chars() {
+        match byte_of(character) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+/// GPT-2's alphabet: printable Latin-1 bytes are themselves, the 68 others follow from U+0100 on in order.
+fn byte_of(character: char) -> Option<u8> {
+    let code = u32::from(character);
+    match code {
+        0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff => u8::try_from(code).ok(),
+        0x100..=0x120 => u8::try_from(code - 0x100).ok(),
+        0x121..=0x142 => u8::try_from(code - 0x121 + 0x7f).ok(),
+        0x143 => Some(0xad),
+        _ => None,
+    }
+}
+
+/// Takes everything but an unfinished character from the front; bytes that can never become one turn into U+FFFD.
+fn take_whole(bytes: &mut Vec<u8>) -> String {
+    let mut text = String::new();
+    loop {
+        match std::str::from_utf8(bytes) {
+            Ok(rest) => {
+                text.push_str(rest);
+                bytes.clear();
+                return text;
+            }
+            Err(error) => {
+                let good = error.valid_up_to();
+                text.push_str(&String::from_utf8_lossy(bytes.get(..good).unwrap_or_default()));
+                let Some(bad) = error.error_len() else {
+                    bytes.drain(..good);
+                    return text;
+                };
+                text.push(char::REPLACEMENT_CHARACTER);
+                bytes.drain(..good + bad);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

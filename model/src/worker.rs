@@ -1,0 +1,269 @@
+//! The thread that owns a loaded model. Everybody else puts requests in its queue.
+mod queue;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::artifact::Artifact;
+use crate::chat_template::ChatTemplate;
+use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::run::{self, Job, Prompt};
+use crate::generate::stream::{Generation, GenerationSender};
+use crate::generate::{GenerateError, GenerateRequest, Generator};
+use crate::info::ModelInfo;
+use crate::runtime::Runtime;
+use crate::tokenizer::TextTokenizer;
+use queue::{Queue, Refused, Waiting};
+
+/// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
+/// [`GenerateError::Gone`] within a step, and the thread is waited for.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    info: ModelInfo,
+    tokenizer: TextTokenizer,
+    template: ChatTemplate,
+    clock: Option<fn() -> u64>,
+    queue: Arc<Queue<Job>>,
+    ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Waiting for Job {
+    fn is_abandoned(&self) -> bool {
+        self.reader.is_cancelled()
+    }
+}
+
+impl Worker {
+    /// Loads a model on a thread of its own and measures it. Blocks for as long as that takes (about a second
+    /// for a small model): from async code, call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn spawn(runtime: &Runtime, artifact: Artifact, options: EngineOptions) -> Result<Self, LoadError> {
+        let started = Instant::now();
+        let tokenizer = TextTokenizer::open(&artifact.tokenizer).map_err(|reason| LoadError::Tokenizer {
+            file: artifact.tokenizer.display().to_string(),
+            reason,
+        })?;
+        let template = ChatTemplate::new(&artifact.chat_template, artifact.special_texts.clone())
+            .map_err(LoadError::Template)?;
+        let mut end_tokens = artifact.end_tokens.clone();
+        end_tokens.extend(artifact.end_texts.iter().filter_map(|text| tokenizer.id_of(text)));
+
+        let clock = options.clock;
+        let queue = Arc::new(Queue::new(options.queue));
+        let ending = Arc::new(AtomicBool::new(false));
+        let (loaded, result) = mpsc::channel();
+        let body = {
+            let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
+            let (queue, ending) = (Arc::clone(&queue), Arc::clone(&ending));
+            move || {
+                let opened = Engine::open(&runtime, &artifact, &options)
+                    .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
+                let mut engine = match opened {
+                    Ok((engine, speed)) => {
+                        drop(loaded.send(Ok((engine.device().clone(), engine.capacity(), speed))));
+                        engine
+                    }
+                    Err(error) => return drop(loaded.send(Err(error))),
+                };
+                drop(loaded);
+                while let Some(job) = queue.pop() {
+                    serve(&mut engine, &tokenizer, &end_tokens, job, &ending);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("model".into())
+            .spawn(body)
+            .map_err(|error| LoadError::Thread(error.to_string()))?;
+        let (device, context_length, speed) = result
+            .recv()
+            .map_err(|_| LoadError::Thread("it ended while loading".into()))??;
+        let info = ModelInfo {
+            id: artifact.id,
+            name: artifact.name,
+            licence: artifact.licence,
+            quantisation: artifact.quantisation,
+            context_length,
+            device,
+            prefill_tokens_per_second: speed.prefill,
+            decode_tokens_per_second: speed.decode,
+            load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        tracing::info!(
+            model = info.id,
+            prefill = info.prefill_tokens_per_second.round(),
+            decode = info.decode_tokens_per_second.round(),
+            ms = info.load_ms,
+            "model loaded"
+        );
+        Ok(Self {
+            shared: Arc::new(Shared {
+                info,
+                tokenizer,
+                template,
+                clock,
+                queue,
+                ending,
+                thread: Some(thread),
+            }),
+        })
+    }
+
+    /// The tokenizer, for callers that cut text to a number of tokens.
+    #[must_use]
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.shared.tokenizer
+    }
+
+    /// The tokens that the model would read for a request, as its template and tokenizer make them.
+    ///
+    /// # Errors
+    /// [`GenerateError::Template`].
+    pub fn prompt_tokens(&self, request: &GenerateRequest) -> Result<Vec<u32>, GenerateError> {
+        Ok(self.prompt(request)?.tokens)
+    }
+
+    fn prompt(&self, request: &GenerateRequest) -> Result<Prompt, GenerateError> {
+        let now = self.shared.clock.map(|clock| clock());
+        Prompt::new(request, &self.shared.template, &self.shared.tokenizer, now)
+    }
+}
+
+impl Generator for Worker {
+    fn info(&self) -> &ModelInfo {
+        &self.shared.info
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        self.shared.tokenizer.count(text)
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
+        let prompt = self.prompt(&request)?;
+        let limit = self.shared.info.context_length.saturating_sub(1);
+        if prompt.tokens.len() > limit {
+            return Err(GenerateError::PromptTooLong {
+                tokens: prompt.tokens.len(),
+                limit,
+            });
+        }
+        // room for every piece of the answer: a slow reader never holds up the model for others
+        let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
+        let (reader, generation) = Generation::channel(room);
+        let job = Job {
+            prompt,
+            params: request.params,
+            stop: request.stop,
+            reader,
+        };
+        self.shared.queue.push(job).map_err(|refused| match refused {
+            Refused::Full(waiting) => GenerateError::Busy { waiting },
+            Refused::Closed => GenerateError::Gone,
+        })?;
+        Ok(generation)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.queue.close();
+        // ended here, because the library's own clean-up at the process's end must not meet a running graph
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the model's thread panicked");
+        }
+    }
+}
+
+/// Runs one job. After a panic the cache is empty and the next job runs.
+fn serve(engine: &mut Engine, tokenizer: &TextTokenizer, end_tokens: &[u32], job: Job, ending: &AtomicBool) {
+    let reader = job.reader.clone();
+    let calm = guard(&reader, || run::run(engine, tokenizer, end_tokens, job, ending));
+    if !calm && let Err(error) = engine.reset() {
+        tracing::error!(%error, "the cache could not be emptied");
+    }
+}
+
+/// Runs something; a panic becomes an error for the reader. Returns whether there was none.
+fn guard(reader: &GenerationSender, body: impl FnOnce()) -> bool {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(body)) else {
+        return true;
+    };
+    let words = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it panicked without words");
+    tracing::error!(words, "a generation panicked");
+    let _ = reader.blocking_send(Err(GenerateError::Failed(words.to_owned()))); // it may have left
+    false
+}
+
+/// Tokens per second.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    prefill: f64,
+    decode: f64,
+}
+
+/// Text for the measurement: ordinary English, about 70 tokens.
+const SAMPLE: &str = "The committee met again in the old library on the first Monday of the month. Rain had kept most of \
+    the visitors away, and those who came spoke quietly about the plans for the garden, the price of paper, and whether \
+    the reading room should stay open on Sundays. Nobody was in a hurry to go home before the tea was ready.";
+
+/// Steps measured when a model is loaded, after two that are not.
+const SAMPLE_STEPS: usize = 6;
+
+/// A short run of the real thing: it also makes the first request as fast as later ones.
+fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Speed, LoadError> {
+    let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
+    let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
+    let known = engine.vocabulary();
+    tokens.retain(|token| (*token as usize) < known);
+    tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + 2)));
+    let Some(&next) = tokens.first() else {
+        return Ok(Speed {
+            prefill: 0.0,
+            decode: 0.0,
+        });
+    };
+    engine.feed(&[next]).map_err(failed)?;
+    engine.feed(&[next]).map_err(failed)?;
+    engine.rewind(0).map_err(failed)?;
+    let start = Instant::now();
+    engine.feed(&tokens).map_err(failed)?;
+    let prefill = tokens.len() as f64 / start.elapsed().as_secs_f64().max(1e-9);
+    let start = Instant::now();
+    for _ in 0..SAMPLE_STEPS {
+        engine.feed(&[next]).map_err(failed)?;
+    }
+    let decode = SAMPLE_STEPS as f64 / start.elapsed().as_secs_f64().max(1e-9);
+    engine.rewind(0).map_err(failed)?;
+    Ok(Speed { prefill, decode })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_for_its_reader() {
+        let (reader, mut generation) = Generation::channel(4);
+        assert!(guard(&reader, || ()));
+        assert!(!guard(&reader, || panic!("the {} broke", "graph")));
+        drop(reader);
+        let error = generation.blocking_next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the model failed: the graph broke");
+    }
+}
