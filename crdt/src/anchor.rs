@@ -3,6 +3,8 @@
 mod context;
 mod outline;
 mod position;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -149,8 +151,13 @@ impl Anchor {
     }
 
     fn by_ids<T: ReadTxn>(&self, outline: &Outline, txn: &T) -> Option<Range<usize>> {
-        let start = outline.offset_of(txn, &self.start.resolve(txn)?, false)?;
-        let end = outline.offset_of(txn, &self.end.resolve(txn)?, true)?;
+        let offset = |position: &RelativePosition, end| match position.resolve(txn) {
+            Some(place) => outline.offset_of(txn, &place, end),
+            // An empty body may not even know its root.
+            None => (position.is_root() && outline.blocks.is_empty()).then_some(0),
+        };
+        let start = offset(&self.start, false)?;
+        let end = offset(&self.end, true)?;
         if self.is_caret() {
             return Some(end..end);
         }

@@ -140,6 +140,7 @@ pub fn decide(
 ) -> Result<Outcome, DecideError> {
     let mut margin_txn = margin.try_transact_mut().map_err(|_| DecideError::Busy)?;
     let found = margin::proposal(&margin_txn, proposal).ok_or(DecideError::Unknown)?;
+    repair(body)?; // what is decided next builds on what stands
     let place = match action {
         Action::Accept => {
             let scratch = body.try_transact().map_err(|_| DecideError::Busy)?;

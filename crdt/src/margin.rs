@@ -4,6 +4,8 @@
 //! what it needs is passed over (and named by [`problems`]), and fields that are not known are left as they are.
 
 mod entry;
+#[cfg(test)]
+mod tests;
 mod types;
 mod write;
 

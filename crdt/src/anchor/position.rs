@@ -105,6 +105,11 @@ impl RelativePosition {
         }
     }
 
+    /// Whether it is the beginning or the end of the body itself.
+    pub(crate) fn is_root(&self) -> bool {
+        self.item.is_none() && self.parent.is_none() && self.tname.as_deref() == Some(BODY_ROOT)
+    }
+
     /// Where the position is now, or `None` when what it sticks to is unknown here, or its type is deleted.
     pub(crate) fn resolve<T: ReadTxn>(&self, txn: &T) -> Option<Place> {
         let place = if let Some(item) = self.item {
@@ -121,7 +126,7 @@ impl RelativePosition {
         } else {
             let branch = if let Some(id) = self.parent {
                 BranchID::get_nested(txn, &known(id, txn)?)?
-            } else if self.tname.as_deref() == Some(BODY_ROOT) {
+            } else if self.is_root() {
                 BranchID::get_root(txn, BODY_ROOT)?
             } else {
                 return None;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use yrs::branch::BranchPtr;
 use yrs::types::Attrs;
 use yrs::{
-    Any, Doc, In, ReadTxn, Text, Transact, TransactionMut, Xml, XmlElementPrelim, XmlElementRef, XmlFragment,
-    XmlOut, XmlTextPrelim, XmlTextRef,
+    Any, Array, ArrayRef, Doc, In, ReadTxn, Text, Transact, TransactionMut, Xml, XmlElementPrelim,
+    XmlElementRef, XmlFragment, XmlOut, XmlTextPrelim, XmlTextRef,
 };
 
 use super::read::read_text;
@@ -173,14 +174,20 @@ fn insert_pieces(parent: &XmlElementRef, txn: &mut TransactionMut<'_>, index: u3
     }
 }
 
+/// A parent's children as an array. What yrs 0.26 inserts into a fragment or an element at index 0 says that nothing
+/// stands to its right, and so ends up behind what clients with smaller ids have written; an array says what does.
+fn children<P: XmlFragment>(parent: &P) -> ArrayRef {
+    ArrayRef::from(BranchPtr::from(parent.as_ref()))
+}
+
 fn insert_piece<P: XmlFragment>(parent: &P, txn: &mut TransactionMut<'_>, index: u32, piece: Piece<'_>) {
     match piece {
         Piece::Text(runs) => {
-            let text = parent.insert(txn, index, XmlTextPrelim::new(String::new()));
+            let text = children(parent).insert(txn, index, XmlTextPrelim::new(String::new()));
             insert_runs(&text, txn, 0, &runs);
         }
         Piece::Element(node) => {
-            let element = parent.insert(txn, index, XmlElementPrelim::empty(node.kind.as_str()));
+            let element = children(parent).insert(txn, index, XmlElementPrelim::empty(node.kind.as_str()));
             for (name, value) in node.attrs.iter().filter(|(_, value)| !value.is_null()) {
                 element.insert_attribute(txn, name.as_str(), In::Any(to_any(value)));
             }

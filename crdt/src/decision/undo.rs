@@ -8,7 +8,7 @@ use yrs::{BranchID, ID, ReadTxn, Text, TransactionMut, XmlElementRef, XmlFragmen
 use super::ids::{Ids, unit_at};
 use super::record::Removed;
 use super::tree::{self, Parent};
-use crate::anchor::{AsRefId, ItemId, Outline};
+use crate::anchor::{ItemId, Outline};
 use crate::content::{insert_inline, plain_text};
 use crate::doc::BODY_ROOT;
 use crate::ids::IdRange;
@@ -136,7 +136,7 @@ pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: b
         let place = entry.at.resolve(txn).filter(|place| outline.holds(&place.branch));
         let Some(place) = place else {
             let at = near.unwrap_or(u32::MAX);
-            lost.extend(entry.content.iter().map(|node| (at, as_block(node))));
+            lost.extend(as_blocks(&entry.content).into_iter().map(|node| (at, node)));
             continue;
         };
         near = top_of(txn, place.branch, place.index).or(near);
@@ -193,12 +193,30 @@ fn top_of<T: ReadTxn>(txn: &T, branch: BranchPtr, index: u32) -> Option<u32> {
     }
 }
 
-fn as_block(node: &Node) -> Node {
-    if node.is_inline() {
-        Node::element("paragraph", vec![node.clone()])
-    } else {
-        node.clone()
+/// What can stand by itself at the top level.
+fn as_blocks(nodes: &[Node]) -> Vec<Node> {
+    let mut blocks: Vec<Node> = Vec::new();
+    for node in nodes {
+        let around = match node.kind.as_str() {
+            "listItem" => "bulletList",
+            "taskItem" => "taskList",
+            "tableRow" => "table",
+            "tableCell" | "tableHeader" => {
+                blocks.extend(as_blocks(&node.content));
+                continue;
+            }
+            _ if node.is_inline() => "paragraph",
+            _ => {
+                blocks.push(node.clone());
+                continue;
+            }
+        };
+        match blocks.last_mut() {
+            Some(last) if last.kind == around && around == "paragraph" => last.content.push(node.clone()),
+            _ => blocks.push(Node::element(around, vec![node.clone()])),
+        }
     }
+    blocks
 }
 
 /// A record that says otherwise was not written by an accept; a text cannot hold more.
