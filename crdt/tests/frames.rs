@@ -1,5 +1,7 @@
 //! What travels on a link: equal to the npm packages byte for byte, and safe to decode whatever arrives.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use crdt::awareness::{self, Entry};
 use crdt::protocol::hocuspocus::{Address, Frame, HocusMessage, Scope};
 use crdt::protocol::update::UpdateFacts;

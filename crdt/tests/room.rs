@@ -2,6 +2,13 @@
 //!
 //! `SEED=…` runs one seed; `SEEDS=a..b` and `STEPS=…` choose how much.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says how to repeat it"
+)]
+
 #[path = "room/harness.rs"]
 mod harness;
 #[path = "room/rules.rs"]

@@ -40,7 +40,7 @@ impl Room {
                 to: conn,
                 part,
                 message,
-            })
+            });
         };
         if let Some(welcome) = welcome {
             send(Outgoing::Stateless(welcome));

@@ -96,9 +96,10 @@ impl Journal {
         }
         released.recovered = self.failing.take().is_some();
         let saved = self.committed();
-        while let Some((_, answer)) = self.answers.pop_front_if(|(seq, _)| *seq <= saved) {
-            released.effects.push(answer);
-        }
+        let ready = self.answers.iter().take_while(|(seq, _)| *seq <= saved).count();
+        released
+            .effects
+            .extend(self.answers.drain(..ready).map(|(_, answer)| answer));
         if released.recovered {
             self.retry(&mut released.effects);
         }

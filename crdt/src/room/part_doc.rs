@@ -244,7 +244,7 @@ impl PartDoc {
         let applied = catch_unwind(AssertUnwindSafe(|| txn.apply_update(update)));
         // Dropping commits, which can panic on its own; inside an unwinding that would end the process.
         let committed = catch_unwind(AssertUnwindSafe(|| {
-            drop::<TransactionMut<'_>>(ManuallyDrop::into_inner(txn))
+            drop::<TransactionMut<'_>>(ManuallyDrop::into_inner(txn));
         }));
         match (applied, committed) {
             (Ok(Ok(())), Ok(())) => Ok(facts),
