@@ -7,7 +7,8 @@ import { DOMParser as PmParser } from "@tiptap/pm/model";
 import type { ProsemirrorBinding } from "@tiptap/y-tiptap";
 import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
 import type * as Y from "yjs";
-import { NoEditsOfItsOwn, seedTextblocks } from "./guards.ts";
+import { keepCaret } from "./caret-keeper.ts";
+import { NoEditsOfItsOwn, keepMapping, seedTextblocks } from "./guards.ts";
 import { looksLikeMarkdown, toElements } from "./markdown.ts";
 import type { PresenceOptions } from "./presence.ts";
 import { Presence } from "./presence.ts";
@@ -37,6 +38,7 @@ export class Surface {
   /** This person has been in the text: its selection means something. */
   touched = false;
   private unmountReader: (() => void) | null = null;
+  private stopKeeping = (): void => undefined;
   private foreign = NOTHING_FOREIGN;
   private editable: boolean;
   private remounting = false;
@@ -92,6 +94,8 @@ export class Surface {
   }
 
   private unmount(): void {
+    this.stopKeeping();
+    this.stopKeeping = () => undefined;
     this.editor?.destroy();
     this.editor = null;
     this.unmountReader?.();
@@ -131,6 +135,8 @@ export class Surface {
     });
     const { binding } = ySyncPluginKey.getState(editor.state) as { binding: ProsemirrorBinding };
     seedTextblocks(binding);
+    keepMapping(binding);
+    this.stopKeeping = keepCaret(editor, binding, fragment);
     return editor;
   }
 

@@ -8,19 +8,11 @@ import * as Y from "yjs";
 import { anchorAt, resolveAnchor } from "../anchor.ts";
 import { fromRelative, pointAt, positionOf, toRelative } from "../points.ts";
 import { VisibleText } from "../visible.ts";
+import { chance } from "./chance.ts";
 import { closeAll, editorOf, fill, open, p, schema, settle, until } from "./help.ts";
 import { FakeRelay } from "./relay.ts";
 
 afterEach(closeAll);
-
-/** A small generator of chance, so that a failure can be repeated by its seed. */
-function chance(seed: number): (below: number) => number {
-  let state = seed * 2654435769 + 1;
-  return (below) => {
-    state = (Math.imul(state ^ (state >>> 15), 2246822519) + 0x9e3779b9) | 0;
-    return ((state ^ (state >>> 13)) >>> 0) % below;
-  };
-}
 
 /** Any document of the schema, a few blocks long. */
 function anyBlocks(dice: (below: number) => number, depth = 0): object[] {

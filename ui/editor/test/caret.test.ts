@@ -1,0 +1,51 @@
+// One's own caret stays beside the same words, whatever others do.
+
+import { afterEach, expect, test } from "vitest";
+import { closeAll, editorOf, fill, open, p, until } from "./help.ts";
+import { FakeRelay } from "./relay.ts";
+
+afterEach(closeAll);
+
+/** Ada's caret in a document; Bob does something; answers the text of Ada's line with her caret as `|`. */
+async function caretAfter(lines: string[], line: number, offset: number, bobs: (bob: import("@tiptap/core").Editor) => void, before?: (ada: import("@tiptap/core").Editor) => void): Promise<string> {
+  const relay = new FakeRelay();
+  fill(relay.doc("d"), lines.map(p));
+  const windows = [open(relay, { id: "a", name: "Ada" }), open(relay, { id: "b", name: "Bob" })];
+  for (const { last } of windows) await until(() => last("toolbar")?.editable === true);
+  const [ada, bob] = windows.map(({ element }) => editorOf(element)) as [import("@tiptap/core").Editor, import("@tiptap/core").Editor];
+  const start = lines.slice(0, line).reduce((sum, text) => sum + text.length + 2, 1);
+  ada.commands.setTextSelection(start + offset);
+  before?.(ada);
+  await until(() => bob.state.doc.toString() === ada.state.doc.toString());
+  bobs(bob);
+  await until(() => bob.state.doc.toString() === ada.state.doc.toString());
+  const { $head } = ada.state.selection;
+  const text = $head.parent.textContent;
+  return `${$head.index(0)}: ${text.slice(0, $head.parentOffset)}|${text.slice($head.parentOffset)}`;
+}
+
+test.each<[string, string[], number, number, (bob: import("@tiptap/core").Editor) => void, string]>([
+  ["text comes before it", ["one two"], 0, 4, (bob) => bob.commands.insertContentAt(1, "zero "), "0: zero one |two"],
+  ["text comes right there", ["one two"], 0, 4, (bob) => bob.commands.insertContentAt(5, "and "), "0: one |and two"],
+  ["the word before it goes", ["one two ape"], 0, 8, (bob) => bob.commands.deleteRange({ from: 5, to: 9 }), "0: one |ape"],
+  ["all around it goes", ["one two three"], 0, 6, (bob) => bob.commands.deleteRange({ from: 3, to: 11 }), "0: on|ree"],
+  ["its empty line is typed into, and there are others", ["", "", ""], 0, 0, (bob) => bob.commands.insertContentAt(1, "x"), "0: |x"],
+  ["its line is changed, and another is just alike", ["same", "same"], 0, 2, (bob) => bob.commands.insertContentAt(5, "!"), "0: sa|me!"],
+  ["its line is split before it", ["one two three"], 0, 10, (bob) => void bob.chain().setTextSelection(4).splitBlock().run(), "1:  two th|ree"],
+  ["its line is joined to the one before", ["one", "two three"], 1, 5, (bob) => void bob.chain().setTextSelection(6).joinBackward().run(), "0: onetwo t|hree"],
+  ["its line becomes a heading", ["one", "two three"], 1, 5, (bob) => void bob.chain().setTextSelection(7).setHeading({ level: 2 }).run(), "1: two t|hree"],
+  ["lines above it go", ["one", "two", "three"], 2, 2, (bob) => bob.commands.deleteRange({ from: 0, to: 10 }), "0: th|ree"],
+  ["it is at the very beginning", ["one"], 0, 0, (bob) => bob.commands.insertContentAt(4, "!"), "0: |one!"],
+  ["everything is replaced", ["one", "two"], 1, 3, (bob) => bob.commands.setContent("<p>new</p>"), "0: new|"],
+])("%s", async (_, lines, line, offset, bobs, expected) => {
+  expect(await caretAfter(lines, line, offset, bobs)).toBe(expected);
+});
+
+test("after an undo, a change from elsewhere does not bring an old caret back", async () => {
+  const result = await caretAfter(["one", "two", "three"], 0, 3, (bob) => bob.commands.insertContentAt(1, "> "), (ada) => {
+    ada.commands.insertContent(" typed");
+    ada.commands.undo();
+    ada.commands.setTextSelection(13);
+  });
+  expect(result).toBe("2: th|ree");
+});
