@@ -12,6 +12,8 @@
  *     .ProseMirror-gapcursor, .ProseMirror-selectednode, .selectedCell, .column-resize-handle, .tableWrapper   as in Tiptap
  *     ul[data-type=taskList] > li[data-checked=true|false] > label > input, + div    task lists
  *     .ink-unknown                  a part this version cannot show (read-only documents)
+ *     .ink-foreign                  text with formatting of another client that this version carries along unseen
+ *     .ink-dropcursor               where dragged content would land
  *
  *   people
  *     .ink-caret                    inline, where somebody's caret is; style="--ink-color: #hex"; [data-kind=human|ai]

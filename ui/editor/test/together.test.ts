@@ -13,7 +13,7 @@ import { FakeRelay } from "./relay.ts";
 afterEach(closeAll);
 
 const STEPS = 120;
-const seeds = process.env["SEED"] === undefined ? Array.from({ length: Number(process.env["SEEDS"] ?? 10) }, (_, i) => i) : [Number(process.env["SEED"])];
+const seeds = process.env["SEED"] === undefined ? Array.from({ length: Number(process.env["SEEDS"] ?? 8) }, (_, i) => i) : [Number(process.env["SEED"])];
 
 /** One thing that a person does. */
 function act(editor: Editor, dice: (below: number) => number): void {
