@@ -88,7 +88,7 @@ pub fn look(body: &Doc, request: &Request, tokens: usize, patient: bool) -> Resu
             headings: context.headings.into_iter().map(|heading| heading.text).collect(),
             before: context.before,
             after: context.after,
-            selection: context.selected_text.trim().to_owned(),
+            selection: crdt::markdown::write(&context.selection).trim().to_owned(),
         },
     })
 }

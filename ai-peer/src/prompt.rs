@@ -143,7 +143,7 @@ impl Maker<'_> {
         } else {
             format!("{before}{selection}")
         };
-        let asked = join([self.whereabouts(), told]);
+        let asked = join(&[&self.whereabouts(), &told]);
         let room = self.room(&asked);
         let prefix = last_tokens(text.trim_end(), room, self.count);
         if prefix.is_empty() {
@@ -152,9 +152,9 @@ impl Maker<'_> {
                     "there is nothing to continue yet: write a title or a first sentence, or say what to write about",
                 ));
             } else {
-                join([
-                    self.whereabouts(),
-                    format!("Write the first paragraph. {}", self.task.instruction),
+                join(&[
+                    &self.whereabouts(),
+                    &format!("Write the first paragraph. {}", self.task.instruction),
                 ])
             };
             return Ok(self.prompt(ProposalKind::Insert, vec![ChatMessage::user(about)], bare(240)));
@@ -208,7 +208,7 @@ impl Maker<'_> {
         if text.trim().is_empty() {
             return Err(PromptError::Nothing("there is no text to summarise yet"));
         }
-        let message = ChatMessage::user(format!("{told}\n\n{}", text.trim()));
+        let message = ChatMessage::user(format!("{}\n\n{told}", text.trim()));
         let mut prompt = self.prompt(ProposalKind::Comment, vec![message], bare(400));
         prompt.at_selection = true;
         prompt.generate.params = self.params(0.0);
@@ -232,7 +232,7 @@ impl Maker<'_> {
             }
             _ => "Write a list of five short ideas about this text.".to_owned(),
         };
-        let message = ChatMessage::user(join([text, told]));
+        let message = ChatMessage::user(join(&[&text, &told]));
         let mut prompt = self.prompt(ProposalKind::Comment, vec![message], bare(0));
         prompt.at_selection = true;
         prompt.opening = "1.";
@@ -252,7 +252,7 @@ impl Maker<'_> {
                 "say what to write, or select text and say what to change",
             ));
         }
-        let message = ChatMessage::user(join([self.surroundings(""), self.task.instruction.to_owned()]));
+        let message = ChatMessage::user(join(&[&self.surroundings(""), self.task.instruction]));
         Ok(self.prompt(ProposalKind::Insert, vec![message], bare(800)))
     }
 
@@ -331,12 +331,12 @@ impl Maker<'_> {
         let whereabouts = self.whereabouts();
         let room = self.room(&whereabouts);
         if !selection.is_empty() {
-            return join([whereabouts, first_tokens(selection, room, self.count)]);
+            return join(&[&whereabouts, &first_tokens(selection, room, self.count)]);
         }
         let following = first_tokens(after, room / 4, self.count);
         let room = room.saturating_sub((self.count)(&following));
         let preceding = last_tokens(before, room, self.count);
-        join([whereabouts, format!("{preceding}{following}").trim().to_owned()])
+        join(&[&whereabouts, &format!("{preceding}{following}")])
     }
 
     /// Tokens that are left for surroundings beside `text` and the instruction.
@@ -356,7 +356,7 @@ const fn bare(enough: usize) -> Form {
 }
 
 /// The parts that are not empty, as paragraphs.
-fn join<const N: usize>(parts: [String; N]) -> String {
+fn join(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts
         .iter()
         .map(|part| part.trim())

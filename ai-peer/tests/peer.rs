@@ -1,5 +1,11 @@
 //! The peer over a real room in memory, with a model that follows a script and a clock that is turned by hand.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails says where"
+)]
+
 mod support;
 
 use std::time::Duration;
@@ -8,7 +14,8 @@ use ai_peer::Ended;
 use crdt::Role;
 use crdt::anchor::Resolved;
 use crdt::margin::{AuthorKind, ProposalKind, ProposalState, RequestKind, RequestState};
-use support::{Human, Relay, Running, Script, Step, ai_identity, clock, peer, run};
+use support::script::{Script, Step};
+use support::{Human, Relay, Running, ai_identity, clock, peer, run};
 use tokio::time::Instant;
 
 const HERE: Duration = Duration::ZERO;
@@ -26,26 +33,9 @@ async fn scene(script: &std::sync::Arc<Script>) -> (Relay, Human, Running) {
     (relay, human, running)
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_request_is_answered_word_by_word_beside_the_text() {
-    let script = Script::new(vec![vec![
-        Step::Wait(400),
-        Step::Words(" Nobody could **remember a spring** like this one.", 100),
-        Step::Done,
-    ]]);
-    let (relay, mut human, running) = scene(&script).await;
-    human.name("Spring").await;
-    human.idle(Duration::from_millis(10)).await;
-    let before = relay.body_state();
-    let request = human.at_end(RequestKind::Continue);
-    let id = human.ask(request).await;
-    human
-        .until("it thinks", |human| {
-            human.sees("bot").unwrap()["ai"]["state"] == "thinking"
-        })
-        .await;
-    let seen = human.sees("bot").unwrap();
-    assert_eq!(seen["ai"]["request"], id.as_str());
+/// What a peer that thinks tells the others.
+fn assert_shows_itself(seen: &serde_json::Value, request: &str) {
+    assert_eq!(seen["ai"]["request"], request);
     assert_eq!(seen["user"]["kind"], "ai");
     assert_eq!(seen["user"]["model"], "Script 1");
     assert_eq!(seen["user"]["device"], "CPU");
@@ -53,12 +43,10 @@ async fn a_request_is_answered_word_by_word_beside_the_text() {
     assert_eq!(seen["user"]["licence"], "MIT");
     assert_eq!(seen["cursor"]["anchor"], seen["cursor"]["head"]);
     assert!(seen["cursor"]["head"]["item"]["clock"].is_u64(), "{seen}");
-    human
-        .until("it is claimed", |human| {
-            human.find(&id).state == RequestState::Claimed
-        })
-        .await;
+}
 
+/// The payloads that a proposal has on its way to `words`.
+async fn watch_grow(human: &mut Human, words: &str) -> Vec<String> {
     let mut grown = vec![String::new()];
     loop {
         let last = grown.last().unwrap().clone();
@@ -82,7 +70,6 @@ async fn a_request_is_answered_word_by_word_beside_the_text() {
             "an open mark: {}",
             proposal.payload
         );
-        let words = " Nobody could **remember a spring** like this one.";
         let rest = words.strip_prefix(&proposal.payload).unwrap();
         assert!(
             rest.is_empty() || rest.starts_with(' '),
@@ -90,6 +77,35 @@ async fn a_request_is_answered_word_by_word_beside_the_text() {
             proposal.payload
         );
     }
+    grown
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_answered_word_by_word_beside_the_text() {
+    let script = Script::new(vec![vec![
+        Step::Wait(400),
+        Step::Words(" Nobody could **remember a spring** like this one.", 100),
+        Step::Done,
+    ]]);
+    let (relay, mut human, running) = scene(&script).await;
+    human.name("Spring").await;
+    human.idle(Duration::from_millis(10)).await;
+    let before = relay.body_state();
+    let request = human.at_end(RequestKind::Continue);
+    let id = human.ask(request).await;
+    human
+        .until("it thinks", |human| {
+            human.sees("bot").unwrap()["ai"]["state"] == "thinking"
+        })
+        .await;
+    assert_shows_itself(&human.sees("bot").unwrap(), &id);
+    human
+        .until("it is claimed", |human| {
+            human.find(&id).state == RequestState::Claimed
+        })
+        .await;
+
+    let grown = watch_grow(&mut human, " Nobody could **remember a spring** like this one.").await;
     assert!(grown.len() > 5, "{grown:?}");
     let proposal = human.proposal().unwrap();
     assert_eq!(
@@ -484,12 +500,42 @@ async fn a_proposal_that_somebody_ends_stops_growing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_proposal_that_is_decided_while_it_grows_stops() {
+    let script = Script::slow();
+    let (_relay, mut human, _running) = scene(&script).await;
+    let request = human.at_end(RequestKind::Continue);
+    let id = human.ask(request).await;
+    human
+        .until("words", |human| {
+            human
+                .proposal()
+                .is_some_and(|proposal| !proposal.payload.is_empty())
+        })
+        .await;
+    let proposal = human.proposal().unwrap();
+    human.set_proposal(&proposal.id, ProposalState::Pending).await;
+    human.reject(&proposal.id).await;
+    human
+        .until("done", |human| human.find(&id).state == RequestState::Done)
+        .await;
+    human.idle(Duration::from_secs(5)).await;
+    assert_eq!(script.running(), 0);
+    let after = human.proposal().unwrap();
+    assert_eq!(human.state_of(&proposal.id), Some(ProposalState::Rejected));
+    assert!(
+        after.payload.len() <= proposal.payload.len() + 8,
+        "{}",
+        after.payload
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_may_not_write_is_told_so_and_stops() {
     let clock = clock();
     let relay = Relay::new();
     let mut human = Human::join(&relay, "ann", &clock, 1).await;
     human.write(&["The river rose."]).await;
-    let (body, margin) = relay.connect(ai_identity("bot"), Role::Viewer, HERE);
+    let (body, margin) = relay.connect(&ai_identity("bot"), Role::Viewer, HERE);
     let script = Script::slow();
     let mut bot = peer("bot", &clock, &script);
     let task = tokio::spawn(async move { bot.run(body, margin, std::future::pending()).await });
@@ -628,7 +674,7 @@ async fn a_request_that_overtakes_its_text_waits_for_it() {
     let script = Script::slow();
     let mut bot = peer("bot", &clock, &script);
     let late = Duration::from_millis(900);
-    let (body, margin) = relay.connect_unequal(ai_identity("bot"), Role::Suggester, late, HERE);
+    let (body, margin) = relay.connect_unequal(&ai_identity("bot"), Role::Suggester, late, HERE);
     let _task = tokio::spawn(async move { bot.run(body, margin, std::future::pending()).await });
     human
         .until("the peer is here", |human| human.sees("bot").is_some())

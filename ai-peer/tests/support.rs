@@ -1,6 +1,13 @@
 //! What the tests share: a relay in memory, people, and a model that follows a script.
 
 #![allow(dead_code, reason = "not every suite uses all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "a test that fails says where"
+)]
 
 pub mod human;
 pub mod relay;
@@ -18,7 +25,6 @@ use tokio::time::Instant;
 
 pub use human::Human;
 pub use relay::Relay;
-pub use script::{Script, Step};
 
 /// A clock that goes with tokio's, so that a paused runtime turns it.
 pub fn clock() -> Clock {
@@ -75,7 +81,7 @@ pub fn peer(id: &str, clock: &Clock, generator: &Arc<impl Generator + 'static>) 
 
 /// Connects a peer and lets it run.
 pub fn run(relay: &Relay, mut peer: AiPeer, id: &str, latency: Duration) -> Running {
-    let (body, margin) = relay.connect(ai_identity(id), crdt::Role::Suggester, latency);
+    let (body, margin) = relay.connect(&ai_identity(id), crdt::Role::Suggester, latency);
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         let shutdown = async {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crdt::decision;
 use crdt::ids::Identity;
 use crdt::margin::{self, Author, ProposalState, Stats};
 use crdt::{Replica, Timestamp};
 use model::Generator;
 use serde_json::Value;
-use yrs::{ReadTxn, Transact, TransactionMut};
+use yrs::{Transact, TransactionMut};
 
 use super::job::Job;
 use super::presence;
@@ -98,9 +99,10 @@ impl Desk {
         }
     }
 
-    /// Whether somebody has decided a proposal already.
-    pub(super) fn is_decided(&self, proposal: &str) -> bool {
-        presence::is_decided(&self.body.doc().transact(), proposal)
+    /// Whether a proposal still grows, and nobody has decided it.
+    pub(super) fn is_growing(&self, proposal: &str) -> bool {
+        let (body, margin) = (self.body.doc().transact(), self.margin.doc().transact());
+        decision::effective_state(&body, &margin, proposal) == Some(ProposalState::Streaming)
     }
 
     /// How long after a claim another peer's claim may still arrive.

@@ -165,11 +165,7 @@ impl Job {
             Stage::Queueing(_, retry) => Some(*retry),
             Stage::Writing(_) | Stage::Written(_) => None,
         };
-        let settle = if self.echoed {
-            desk.settle()
-        } else {
-            ECHO_PATIENCE
-        };
+        let settle = if self.echoed { desk.settle() } else { ECHO_PATIENCE };
         let settle = Some(self.claimed + settle).filter(|at| *at > Instant::now());
         let waiting = self
             .answer
@@ -286,13 +282,8 @@ impl Job {
 
     /// Whether what happened around it makes the answer pointless.
     fn interrupted(&self, desk: &Desk) -> Option<Break> {
-        if let Some(id) = &self.held.proposal {
-            let proposal = margin::proposal(&desk.margin.doc().transact(), id);
-            if proposal.is_none_or(|proposal| proposal.state != ProposalState::Streaming)
-                || desk.is_decided(id)
-            {
-                return Some(Break::Decided);
-            }
+        if self.held.proposal.as_ref().is_some_and(|id| !desk.is_growing(id)) {
+            return Some(Break::Decided);
         }
         let answer = self.answer.as_ref()?;
         match answer.anchor.resolve(&desk.body.doc().transact()) {

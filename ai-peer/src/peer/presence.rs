@@ -1,9 +1,6 @@
 //! What the others see of the peer: who it is, which model, what it does, and its caret.
 
-use crdt::doc::DECISIONS_ROOT;
 use serde_json::{Value, json};
-use yrs::types::ToJson;
-use yrs::{Map, ReadTxn};
 
 use super::desk::Desk;
 use super::job::Job;
@@ -38,14 +35,4 @@ pub(super) fn state(desk: &Desk, job: Option<&Job>) -> Value {
         cursor = json!({"anchor": place, "head": place});
     }
     json!({"user": user, "ai": ai, "cursor": cursor})
-}
-
-/// Whether the body holds a decision on a proposal.
-pub(super) fn is_decided<T: ReadTxn>(txn: &T, proposal: &str) -> bool {
-    txn.get_map(DECISIONS_ROOT).is_some_and(|decisions| {
-        decisions.iter(txn).any(|(_, record)| {
-            let record = crdt::content::from_any(&record.to_json(txn));
-            record.get("proposal").and_then(Value::as_str) == Some(proposal)
-        })
-    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ai_peer::{Clock, Link};
 use crdt::anchor::{Anchor, Outline, Resolved};
+use crdt::decision::{Action, decide, effective_state};
 use crdt::ids::IdSource;
 use crdt::margin::{self, Person, Proposal, ProposalState, Request, RequestKind, RequestState};
 use crdt::{Identity, Node, PeerKind, Replica, Role};
@@ -32,7 +33,7 @@ impl Human {
             kind: PeerKind::Human,
             model: None,
         };
-        let links = relay.connect(identity, Role::Editor, Duration::ZERO);
+        let links = relay.connect(&identity, Role::Editor, Duration::ZERO);
         let mut human = Self {
             body: Replica::new(number * 2),
             margin: Replica::new(number * 2 + 1),
@@ -173,6 +174,35 @@ impl Human {
             state
         ));
         self.send().await;
+    }
+
+    /// Decides as an editor's relay does.
+    pub async fn reject(&mut self, proposal: &str) {
+        self.count += 1;
+        let count = self.count;
+        let by = Person {
+            id: self.id.clone(),
+            name: self.id.clone(),
+        };
+        let (body, margin) = (self.body.doc(), self.margin.doc());
+        decide(
+            body,
+            margin,
+            proposal,
+            Action::Reject,
+            &by,
+            self.clock.now(),
+            &mut || count,
+            false,
+        )
+        .expect("it may be rejected");
+        self.send().await;
+    }
+
+    /// What a proposal is, by body and margin.
+    pub fn state_of(&self, proposal: &str) -> Option<ProposalState> {
+        let (body, margin) = (self.body.doc().transact(), self.margin.doc().transact());
+        effective_state(&body, &margin, proposal)
     }
 
     pub fn find(&self, request: &str) -> Request {

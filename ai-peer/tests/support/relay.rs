@@ -41,14 +41,14 @@ impl Relay {
     }
 
     /// Both links of a new connection. Frames take `latency` each way.
-    pub fn connect(&self, identity: Identity, role: Role, latency: Duration) -> (Link, Link) {
+    pub fn connect(&self, identity: &Identity, role: Role, latency: Duration) -> (Link, Link) {
         self.connect_unequal(identity, role, latency, latency)
     }
 
     /// The same with a latency for each of the two links.
     pub fn connect_unequal(
         &self,
-        identity: Identity,
+        identity: &Identity,
         role: Role,
         body: Duration,
         margin: Duration,
@@ -60,8 +60,8 @@ impl Relay {
             state.names.insert(identity.id.clone(), conn);
             conn
         };
-        let body = self.link(conn, Part::Body, &identity, role, body);
-        (body, self.link(conn, Part::Margin, &identity, role, margin))
+        let body = self.link(conn, Part::Body, identity, role, body);
+        (body, self.link(conn, Part::Margin, identity, role, margin))
     }
 
     /// Cuts whatever connection this peer made last.

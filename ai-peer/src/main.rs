@@ -1,0 +1,183 @@
+//! `inkling-peer`: lets a local model take part in a document on any y-websocket server.
+
+mod address;
+mod clock;
+mod socket;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ai_peer::{AiPeer, Clock, Config, Ended};
+use anyhow::Context;
+use clap::Parser;
+use crdt::ids::IdSource;
+use crdt::{DocId, Identity, PeerKind};
+use model::{Artifact, EngineOptions, Generator, Locations, Runtime, Worker};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use address::Address;
+use socket::OpenError;
+
+/// The first pause before a new connection; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A connection that held for so long was a good one.
+const GOOD_AFTER: Duration = Duration::from_secs(10);
+
+/// Lets a local model take part in a document on any y-websocket server: it answers what people ask for in the
+/// document's margin with proposals, and never writes the text itself.
+#[derive(Debug, Parser)]
+#[command(name = "inkling-peer", version)]
+struct Arguments {
+    /// The server, with the path that documents are under: ws://localhost:4444/y
+    #[arg(long)]
+    url: String,
+    /// The document.
+    #[arg(long)]
+    doc: String,
+    /// The access key, where the server asks for one.
+    #[arg(long, env = "INKLING_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// What people see; the model's name unless given.
+    #[arg(long)]
+    name: Option<String>,
+    /// The model's folder, in the layout of the Hugging Face hub's ONNX exports.
+    #[arg(long)]
+    model_dir: Option<PathBuf>,
+    /// ONNX Runtime's library.
+    #[arg(long)]
+    ort_lib: Option<PathBuf>,
+    /// Threads for the model; 0 is one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match attend(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn attend(arguments: Arguments) -> anyhow::Result<()> {
+    let doc = DocId::parse(&arguments.doc).context("--doc")?;
+    let address = Address::parse(&arguments.url).context("--url")?;
+    let loading = (arguments.model_dir, arguments.ort_lib, arguments.threads);
+    let worker = tokio::task::spawn_blocking(move || load(loading.0, loading.1, loading.2)).await??;
+    let info = worker.info();
+    tracing::info!(
+        "{} ({}) {}",
+        info.name,
+        info.licence.as_deref().unwrap_or("licence not stated"),
+        info.device.summary()
+    );
+    let id = (|| rand::random::<u128>()).ulid(clock::now());
+    let identity = Identity {
+        id: format!("ai-{}", id.to_string().to_lowercase()),
+        name: arguments.name.unwrap_or_else(|| info.name.clone()),
+        kind: PeerKind::Ai,
+        model: Some(info.name.clone()),
+    };
+    let urls = address.urls(&doc, &identity, arguments.key.as_deref());
+    let mut peer = AiPeer::new(identity, Arc::new(worker), Config::new(Clock::new(clock::now)));
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted().await;
+        stop.send_replace(true);
+    });
+    stay(&mut peer, &urls, stopped).await
+}
+
+/// Connects, and connects again, until it is interrupted or refused.
+async fn stay(
+    peer: &mut AiPeer,
+    urls: &[String; 2],
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let opened = tokio::select! {
+            opened = connect(urls) => opened,
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let started = Instant::now();
+        match opened {
+            Ok((body, margin)) => {
+                tracing::info!("connected");
+                let mut stop = stopped.clone();
+                let shutdown = async move { drop(stop.wait_for(|stop| *stop).await) };
+                match peer.run(body, margin, shutdown).await {
+                    Ended::Shutdown => return Ok(()),
+                    Ended::Refused(words) => anyhow::bail!(
+                        "the server does not let this peer suggest anything: {words}; give it a key with the role suggester (--key)"
+                    ),
+                    Ended::Broken(words) => tracing::warn!("the server sent something unusable: {words}"),
+                    _ => tracing::warn!("the server closed the connection"),
+                }
+            }
+            Err(error) if error.is_final() => return Err(error.into()),
+            Err(error) => tracing::warn!("{error}"),
+        }
+        if started.elapsed() > GOOD_AFTER {
+            pause = FIRST_PAUSE;
+        }
+        // Not all peers at once when a server comes back.
+        let pause_now = pause.mul_f64(rand::random_range(0.7..1.3));
+        tracing::info!("connecting again in {:.1} s", pause_now.as_secs_f64());
+        tokio::select! {
+            () = tokio::time::sleep(pause_now) => {}
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn connect([body, margin]: &[String; 2]) -> Result<(ai_peer::Link, ai_peer::Link), OpenError> {
+    Ok((socket::open(body).await?, socket::open(margin).await?))
+}
+
+fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {
+    let places = Locations::from_environment();
+    let runtime = Runtime::load(&library.unwrap_or(places.runtime))?;
+    let artifact = Artifact::open(&model.unwrap_or(places.model))?;
+    let options = EngineOptions {
+        threads,
+        clock: Some(|| clock::now().0 / 1000),
+        ..EngineOptions::default()
+    };
+    Ok(Worker::spawn(&runtime, artifact, options)?)
+}
+
+/// Waits for Ctrl+C, or for a service manager's wish to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

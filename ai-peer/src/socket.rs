@@ -1,0 +1,119 @@
+//! A WebSocket as a link: binary frames in and out, and a look whether the other side is still there.
+
+use std::time::Duration;
+
+use ai_peer::Link;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Frames that may wait in each direction.
+const CAPACITY: usize = 64;
+
+/// How long a server may take to answer a new connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the other side is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Without a word for so long it is not.
+const DEAD_AFTER: Duration = Duration::from_secs(50);
+
+/// Why there is no connection, in words for people.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("the server refuses this key (HTTP {0}): give another one with --key")]
+    Key(StatusCode),
+    #[error("there is no y-websocket endpoint at {url} (HTTP {status}): a server of ours has it under /y")]
+    Path { url: String, status: StatusCode },
+    #[error("{url} is no address to connect to: {reason}")]
+    Address { url: String, reason: String },
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+impl OpenError {
+    /// Whether trying again changes nothing.
+    pub(crate) const fn is_final(&self) -> bool {
+        match self {
+            Self::Key(_) | Self::Path { .. } | Self::Address { .. } => true,
+            Self::Unreachable(_) => false,
+        }
+    }
+}
+
+/// Connects; the link closes when the socket does, and the other way round.
+pub(crate) async fn open(url: &str) -> Result<Link, OpenError> {
+    let plain = url.split('?').next().unwrap_or(url).to_owned();
+    let connected = timeout(CONNECT_PATIENCE, connect_async(url)).await;
+    let (socket, _) = match connected {
+        Err(_) => return Err(OpenError::Unreachable("it does not answer".to_owned())),
+        Ok(Ok(connected)) => connected,
+        Ok(Err(Error::Http(answer))) => {
+            return Err(match answer.status() {
+                status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => OpenError::Key(status),
+                status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                    OpenError::Unreachable(format!("it answers HTTP {status}"))
+                }
+                status => OpenError::Path { url: plain, status },
+            });
+        }
+        Ok(Err(Error::Url(error))) => {
+            return Err(OpenError::Address {
+                url: plain,
+                reason: error.to_string(),
+            });
+        }
+        Ok(Err(error)) => return Err(OpenError::Unreachable(error.to_string())),
+    };
+    let (near, far) = Link::pair(CAPACITY);
+    tokio::spawn(async move {
+        if let Err(error) = pump(socket, far).await {
+            tracing::info!("the connection broke: {error}");
+        }
+    });
+    Ok(near)
+}
+
+async fn pump(mut socket: WebSocketStream<MaybeTlsStream<TcpStream>>, link: Link) -> Result<(), Error> {
+    let Link { tx, mut rx } = link;
+    let mut heard = Instant::now();
+    let mut ping = tokio::time::interval(PING_EVERY);
+    loop {
+        tokio::select! {
+            frame = rx.recv() => match frame {
+                Some(frame) => socket.send(Message::Binary(frame)).await?,
+                None => return socket.close(None).await,
+            },
+            message = socket.next() => {
+                heard = Instant::now();
+                match message.transpose()? {
+                    Some(Message::Binary(frame)) => {
+                        if tx.send(frame).await.is_err() {
+                            return socket.close(None).await;
+                        }
+                    }
+                    Some(Message::Close(frame)) => {
+                        if let Some(frame) = frame.filter(|frame| !frame.reason.is_empty()) {
+                            tracing::info!("the server closed the connection: {}", frame.reason);
+                        }
+                        return Ok(());
+                    }
+                    Some(Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                    None => return Ok(()),
+                }
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > DEAD_AFTER {
+                    tracing::info!("the server has not been heard of for {} s", heard.elapsed().as_secs());
+                    return Ok(());
+                }
+                socket.send(Message::Ping(Bytes::new())).await?;
+            }
+        }
+    }
+}
