@@ -4,6 +4,7 @@ import { Editor, Extension, getSchema } from "@tiptap/core";
 import { Collaboration } from "@tiptap/extension-collaboration";
 import type { Slice } from "@tiptap/pm/model";
 import { DOMParser as PmParser } from "@tiptap/pm/model";
+import type { EditorView } from "@tiptap/pm/view";
 import type { ProsemirrorBinding } from "@tiptap/y-tiptap";
 import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
 import type * as Y from "yjs";
@@ -58,6 +59,16 @@ export class Surface {
     // False: rights are no edit.
     this.editor?.setEditable(editable, false);
     this.options.onChange();
+  }
+
+  /**
+   * Takes in what the browser has done and ProseMirror has not heard of yet: it reports a moved caret a task later than
+   * it moves it. Drawing in between, for a change from elsewhere, would put the caret back where it was, and what is
+   * typed next would go there. Not from within a Yjs transaction: what is read would be taken for its change.
+   */
+  readInput(): void {
+    const view = this.editor?.view as (EditorView & { domObserver?: { flush(): void } }) | undefined;
+    if (view !== undefined && !view.isDestroyed && !view.composing) view.domObserver?.flush();
   }
 
   /** How many own steps can be undone and redone. */

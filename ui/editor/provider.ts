@@ -25,6 +25,8 @@ export interface LinkListener {
   changed(): void;
   /** The body has arrived for the first time. */
   synced(): void;
+  /** A message is about to be applied. */
+  incoming(): void;
   /** A stateless message that is not the connection's own business. */
   stateless(payload: string): void;
   /** The connection was lost: answers to earlier questions will not come. */
@@ -208,6 +210,7 @@ export class Link {
 
   /** The provider leaves a refusal unmentioned. */
   private onMessage(data: unknown): void {
+    this.listener.incoming();
     if (!(data instanceof Uint8Array) && Object.prototype.toString.call(data) !== "[object ArrayBuffer]") return;
     try {
       const decoder = createDecoder(new Uint8Array(data as ArrayBuffer));

@@ -58,6 +58,7 @@ export class Session {
       {
         changed: () => this.mark("status"),
         synced: () => this.ready(),
+        incoming: () => this.surface?.readInput(),
         stateless: (payload) => void this.decisions.receive(payload),
         lost: () => this.decisions.lost(),
         notice: (level, message) => this.emit({ type: "notice", level, message }),
@@ -223,6 +224,7 @@ export class Session {
       for (const late of ["cards", "people"] as const) if (due.has(late)) this.dirty.add(late);
       return;
     }
+    this.surface?.readInput();
     try {
       if (due.has("cards")) this.suggestions.refresh(view);
       if (due.has("people")) refreshPresence(view);

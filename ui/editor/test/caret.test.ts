@@ -1,6 +1,8 @@
 // One's own caret stays beside the same words, whatever others do.
 
+import { TextSelection } from "@tiptap/pm/state";
 import { afterEach, expect, test } from "vitest";
+import type * as Y from "yjs";
 import { closeAll, editorOf, fill, open, p, until } from "./help.ts";
 import { FakeRelay } from "./relay.ts";
 
@@ -48,4 +50,21 @@ test("after an undo, a change from elsewhere does not bring an old caret back", 
     ada.commands.setTextSelection(13);
   });
   expect(result).toBe("2: th|ree");
+});
+
+test("a caret that the browser has moved but not reported yet is not moved back by a change from elsewhere", async () => {
+  const relay = new FakeRelay();
+  fill(relay.doc("d"), [p("The harbour was quiet.")]);
+  const { last, element } = open(relay);
+  await until(() => last("toolbar")?.editable === true);
+  const { view, state } = editorOf(element);
+  view.focus();
+  view.dispatch(state.tr.setSelection(TextSelection.create(state.doc, 3)));
+  const observer = (view as unknown as { domObserver: { onSelectionChange(): void } }).domObserver;
+  document.removeEventListener("selectionchange", observer.onSelectionChange); // the report that comes too late
+  document.getSelection()?.collapse(view.domAtPos(16).node, view.domAtPos(16).offset);
+  expect(view.state.selection.head).toBe(3);
+  relay.edit("d", (doc) => ((doc.getXmlFragment("default").get(0) as Y.XmlElement).get(0) as Y.XmlText).insert(0, "> "));
+  await until(() => view.state.doc.textContent.startsWith("> "));
+  expect(view.state.selection.head).toBe(18);
 });

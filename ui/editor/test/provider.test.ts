@@ -25,6 +25,7 @@ function connect(): Link {
   const listener: LinkListener = {
     changed: () => undefined,
     synced: () => undefined,
+    incoming: () => undefined,
     stateless: (payload) => stateless.push(payload),
     lost: () => void (lost += 1),
     notice: (_, message) => notices.push(message),

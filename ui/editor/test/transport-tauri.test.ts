@@ -192,7 +192,7 @@ test("the provider works over it: handshake, edits both ways, a lost link", asyn
   };
   let done = false;
   const bridged = bridge();
-  const listener = { changed: () => undefined, synced: () => undefined, stateless: () => undefined, lost: () => undefined, notice: () => undefined };
+  const listener = { changed: () => undefined, synced: () => undefined, incoming: () => undefined, stateless: () => undefined, lost: () => undefined, notice: () => undefined };
   const link = new Link({ doc: "d", url: "ipc://relay", key: "", user: { id: "u", name: "U", color: "#000000" }, socket: TauriSocket, retry: 10 }, listener);
   await until(() => link.connection === "connected" && link.saved === "saved");
   link.body.getMap("meta").set("title", "From the window");
