@@ -273,6 +273,16 @@ impl Room {
         crate::doc::title(&self.body.doc().transact())
     }
 
+    /// The text of the body as Markdown.
+    #[must_use]
+    pub fn body_markdown(&self) -> String {
+        let txn = self.body.doc().transact();
+        txn.get_xml_fragment(crate::doc::BODY_ROOT)
+            .map_or_else(String::new, |root| {
+                crate::markdown::write(&crate::content::read(&root, &txn))
+            })
+    }
+
     /// The whole document, to stand in for the log up to [`Snapshot::seq`].
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -295,6 +295,12 @@ fn whoever_may_write_can_write_nonsense_and_nobody_else_is_disturbed() {
         }
         if number % 100 == 0 {
             // An honest client that starts now can read it all, and write.
+            let _ = (scene.room.body_markdown(), scene.room.title());
+            let outline = crdt::anchor::Outline::read(&scene.room.document(Part::Body).transact());
+            let _ = (
+                outline.text(),
+                crdt::margin::problems(&scene.room.document(Part::Margin).transact()),
+            );
             let honest = crdt::doc::open(1_000 + number);
             for part in [Part::Body, Part::Margin] {
                 assert!(!scene.room.document(part).transact().has_missing_updates());

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and says how to repeat it"
 )]
 
+#[path = "room/decisions.rs"]
+mod decisions;
 #[path = "room/harness.rs"]
 mod harness;
 #[path = "room/rules.rs"]

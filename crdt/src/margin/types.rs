@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
-use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{ReadTxn, StateVector};
 
 use crate::anchor::Anchor;
 use crate::ids::{Identity, PeerKind, Timestamp};
+use crate::protocol::decode_state_vector;
 
 /// Somebody, as others see them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -231,7 +231,7 @@ impl Base {
         STANDARD
             .decode(&self.state_vector)
             .ok()
-            .and_then(|bytes| StateVector::decode_v1(&bytes).ok())
+            .and_then(|bytes| decode_state_vector(&bytes).ok())
             .unwrap_or_default()
     }
 }

@@ -19,6 +19,9 @@ pub struct Limits {
     pub awareness_timeout: u64,
     /// The longest stateless message: a decision is a hundred bytes.
     pub max_stateless: usize,
+    /// The longest proposal that is taken up or previewed, as Markdown. Ten thousand words; and what a parser of Markdown
+    /// takes longest for (thousands of nested quotes) still takes less than a second.
+    pub max_payload: usize,
     /// How many full syncs in a row may leave holes before the connection is closed: each costs a rebuilt document.
     pub max_holes: u32,
 }
@@ -33,6 +36,7 @@ impl Default for Limits {
             max_awareness_clients: 1024,
             awareness_timeout: 40_000,
             max_stateless: 64 << 10,
+            max_payload: 64 << 10,
             max_holes: 3,
         }
     }

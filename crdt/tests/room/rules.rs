@@ -33,6 +33,21 @@ impl Desk {
         }
     }
 
+    pub(crate) fn open_as(stored: &Stored, client_id: u32) -> Self {
+        let room = Room::open(
+            DocId::parse("plan").unwrap(),
+            stored,
+            client_id,
+            Limits::default(),
+        )
+        .unwrap();
+        Self {
+            room,
+            now: NOW,
+            chance: 1000,
+        }
+    }
+
     pub(crate) fn event(&mut self, event: Event) -> Vec<Effect> {
         let chance = &mut self.chance;
         self.room.handle(
