@@ -1,0 +1,153 @@
+//! What can be set about the server: defaults, then the environment, then flags. Read once, at the start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use crdt::Role;
+use sync_server::{Access, RelayConfig, StorePath, UiSource};
+
+/// Inkling's self-hosted server: documents that people and AI models write together.
+#[derive(Debug, clap::Parser)]
+#[command(name = "inkling-server", version)]
+pub(crate) struct Config {
+    /// Address and port to listen on. Beyond this machine (for example 0.0.0.0:4444) it takes a key.
+    #[arg(long, env = "INKLING_LISTEN", default_value = "127.0.0.1:4444")]
+    pub(crate) listen: SocketAddr,
+    /// Folder of the documents. Default: the system's folder for application data.
+    #[arg(long, env = "INKLING_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The owner's key. Whoever has it may do everything.
+    #[arg(long, env = "INKLING_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// A further key with a role: editor, suggester or viewer, as ROLE=KEY. May be given several times.
+    #[arg(
+        long = "role-key",
+        env = "INKLING_ROLE_KEYS",
+        value_name = "ROLE=KEY",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) role_keys: Vec<RoleKey>,
+    /// A web page elsewhere that may use this server, as https://host[:port]. May be given several times.
+    #[arg(long = "origin", env = "INKLING_ORIGINS", value_delimiter = ',')]
+    pub(crate) origins: Vec<String>,
+    /// The most that the documents may take on the disk, in megabytes. Default: what the disk holds.
+    #[arg(long, env = "INKLING_MAX_STORE_MB")]
+    pub(crate) max_store_mb: Option<u64>,
+    /// Folder of the language model, in the Hugging Face ONNX layout. Default: the model that the set-up fetched.
+    #[arg(long, visible_alias = "model", env = "INKLING_MODEL")]
+    pub(crate) model_dir: Option<PathBuf>,
+    /// The ONNX Runtime library. Default: the one that the set-up fetched.
+    #[arg(long, env = "INKLING_ORT")]
+    pub(crate) ort: Option<PathBuf>,
+    /// Run without an AI peer.
+    #[arg(long, env = "INKLING_NO_AI")]
+    pub(crate) no_ai: bool,
+    /// Folder of the web page. Default: the page that is built into this program.
+    #[arg(long, env = "INKLING_UI")]
+    pub(crate) ui: Option<PathBuf>,
+}
+
+/// A key with a role.
+#[derive(Clone)]
+pub(crate) struct RoleKey {
+    role: Role,
+    key: String,
+}
+
+impl std::fmt::Debug for RoleKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=…", self.role)
+    }
+}
+
+impl std::str::FromStr for RoleKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (role, key) = text
+            .split_once('=')
+            .ok_or("it has the form ROLE=KEY, for example editor=3fA0…")?;
+        let role = role.parse::<Role>().map_err(|error| error.to_string())?;
+        if key.is_empty() {
+            return Err("the key is empty".into());
+        }
+        Ok(Self {
+            role,
+            key: key.to_owned(),
+        })
+    }
+}
+
+impl Config {
+    /// The relay that this configuration describes. Makes the folder of the documents.
+    pub(crate) fn relay(&self) -> anyhow::Result<RelayConfig> {
+        let data = self.data_folder()?;
+        std::fs::create_dir_all(&data)
+            .with_context(|| format!("the folder {} cannot be made", data.display()))?;
+        let mut config = RelayConfig::new(StorePath::Sqlite(data.join("inkling.sqlite")));
+        let owner = self
+            .key
+            .iter()
+            .filter(|key| !key.is_empty())
+            .map(|key| (key.clone(), Role::Owner));
+        config.access = Access {
+            keys: owner
+                .chain(self.role_keys.iter().map(|entry| (entry.key.clone(), entry.role)))
+                .collect(),
+            open_to_local: self.listen.ip().is_loopback(),
+            origins: self.origins.clone(),
+        };
+        config.store_quota = self
+            .max_store_mb
+            .map(|megabytes| megabytes.saturating_mul(1 << 20));
+        if let Some(folder) = &self.ui {
+            config.ui = UiSource::Folder(folder.clone());
+        }
+        Ok(config)
+    }
+
+    fn data_folder(&self) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = &self.data {
+            return Ok(folder.clone());
+        }
+        let folders = directories::ProjectDirs::from("app", "Inkling", "Inkling")
+            .context("this system names no folder for application data; give one with --data")?;
+        Ok(folders.data_dir().join("server"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn keys_have_roles() {
+        let config = Config::parse_from([
+            "inkling-server",
+            "--key",
+            "o",
+            "--role-key",
+            "viewer=v",
+            "--role-key=editor=e",
+        ]);
+        let roles: Vec<_> = config
+            .role_keys
+            .iter()
+            .map(|entry| (entry.role, entry.key.as_str()))
+            .collect();
+        assert_eq!(roles, [(Role::Viewer, "v"), (Role::Editor, "e")]);
+        assert!(
+            !format!("{:?}", config.role_keys).contains("=v"),
+            "keys are not printed"
+        );
+        for bad in ["king=k", "viewer", "viewer="] {
+            assert!(
+                Config::try_parse_from(["inkling-server", "--role-key", bad]).is_err(),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Errors as the REST interface says them: a status, a code to switch on, and words for people.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use crdt::{DocId, Role};
+
+use crate::access::AccessError;
+use crate::room::{EditError, JoinError};
+use crate::store::StoreError;
+use crate::uplink::LinkError;
+
+/// What the REST interface answers when it cannot do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// 400.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    /// 404 for a document.
+    pub(crate) fn no_document(doc: &DocId) -> Self {
+        JoinError::Unknown(doc.clone()).into()
+    }
+
+    /// 404 for an address.
+    pub(crate) fn no_such_call() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such call; docs/protocol.md lists them",
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            tracing::warn!(code = self.code, message = self.message, "a request failed");
+        }
+        let body = serde_json::json!({ "code": self.code, "message": self.message });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        let (status, code) = match &error {
+            AccessError::KeyMissing => (StatusCode::UNAUTHORIZED, "key_missing"),
+            AccessError::KeyWrong => (StatusCode::UNAUTHORIZED, "key_wrong"),
+            AccessError::Origin(_) => (StatusCode::FORBIDDEN, "origin"),
+            AccessError::Role { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            AccessError::Token => (StatusCode::BAD_REQUEST, "bad_request"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let (status, code) = match &error {
+            StoreError::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            StoreError::Deleted(_) => (StatusCode::NOT_FOUND, "deleted"),
+            StoreError::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<JoinError> for ApiError {
+    fn from(error: JoinError) -> Self {
+        let (status, code) = match error {
+            JoinError::Store(error) => return error.into(),
+            JoinError::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
+            JoinError::Deleted(_) => (StatusCode::NOT_FOUND, "deleted"),
+            JoinError::Open(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
+            JoinError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Join(error) => error.into(),
+            EditError::Refused(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", error.to_string()),
+            EditError::NotSaved => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage", error.to_string()),
+        }
+    }
+}
+
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Store(error) => error.into(),
+            LinkError::Address { .. } | LinkError::Tls => Self::bad_request(error.to_string()),
+        }
+    }
+}
+
+/// A role that is less than what the call takes.
+pub(crate) fn demand(role: Role, needed: Role) -> Result<(), ApiError> {
+    Ok(crate::access::demand(role, needed)?)
+}

@@ -1,0 +1,68 @@
+//! What the relay allows, in one place. Each limit is a setting with a reason for its default.
+
+use std::time::Duration;
+
+/// Limits of one relay.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// What one room takes.
+    pub room: crdt::room::Limits,
+    /// Bytes of one frame from a client. It must hold a whole document: a client that was offline sends it as one.
+    pub frame_bytes: usize,
+    /// Frames that may wait for a slow reader. Typing makes some ten frames a second and person.
+    pub outbox_frames: usize,
+    /// Bytes that may wait for a slow reader. One frame more than this is allowed, so that the first sync of a large
+    /// document gets through.
+    pub outbox_bytes: usize,
+    /// Messages that may wait for a room; when it is full, its writers wait.
+    pub room_inbox: usize,
+    /// Commands that may wait for the store; when it is full, rooms wait.
+    pub store_queue: usize,
+    /// How long a client may take until it has said who it is.
+    pub authenticate_within: Duration,
+    /// How often a silent connection is asked whether it is still there.
+    pub ping_every: Duration,
+    /// How long a connection may be silent, pongs included.
+    pub idle_after: Duration,
+    /// How long a write to a socket may take before the reader counts as stalled.
+    pub write_within: Duration,
+    /// How long a room stays open after the last one left: long enough for a reload of the page.
+    pub linger: Duration,
+    /// Records after which a room's log is replaced by a snapshot.
+    pub compact_records: u64,
+    /// Bytes of records after which a room's log is replaced by a snapshot.
+    pub compact_bytes: u64,
+    /// Documents that one connection may have open.
+    pub documents_per_connection: usize,
+    /// The longest wait between two attempts to reach another server.
+    pub uplink_backoff: Duration,
+    /// How long the relay waits at its end for a store that cannot write.
+    pub save_within: Duration,
+    /// How often a room looks at the time: retries of the store, presence that has run out.
+    pub tick: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            room: crdt::room::Limits::default(),
+            frame_bytes: 32 << 20,
+            outbox_frames: 1024,
+            outbox_bytes: 8 << 20,
+            room_inbox: 256,
+            store_queue: 1024,
+            authenticate_within: Duration::from_secs(10),
+            ping_every: Duration::from_secs(20),
+            idle_after: Duration::from_secs(60),
+            write_within: Duration::from_secs(15),
+            linger: Duration::from_secs(5),
+            compact_records: 500,
+            compact_bytes: 4 << 20,
+            documents_per_connection: 64,
+            uplink_backoff: Duration::from_secs(30),
+            save_within: Duration::from_secs(5),
+            tick: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! One room's task: it alone owns the room's state machine; it runs what the machine asks for.
+
+mod edit;
+mod members;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crdt::room::{Effect, Event, OpenError, Record, Room};
+use crdt::{ConnId, DocId, Identity, Part, Role};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::clock::{self, RandomIds};
+use crate::limits::Limits;
+use crate::outbox::{CLOSE_GOING_AWAY, Closing};
+use crate::relay::Shared;
+use crate::store::{PendingWrite, StoreError, Write};
+
+pub use edit::EditError;
+pub(crate) use edit::{Edit, EditFn};
+pub(crate) use members::Member;
+use members::Members;
+
+/// Close code: the document has been deleted or is not there. Private range (RFC 6455, 7.4.2), after HTTP's 404.
+pub const CLOSE_NO_DOCUMENT: u16 = 4404;
+
+/// Close code: the document cannot be opened now. Private range, after HTTP's 503.
+pub const CLOSE_UNAVAILABLE: u16 = 4503;
+
+/// Why a document cannot be joined.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// There is no such document, and the caller may not make one.
+    #[error("there is no document {0} here: check the link, or ask whoever gave it to you")]
+    Unknown(DocId),
+    /// It has been deleted.
+    #[error("document {0} has been deleted")]
+    Deleted(DocId),
+    /// The store cannot give it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the store gave is damaged.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The relay is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl JoinError {
+    /// How a link that serves this document alone is closed.
+    pub(crate) fn closing(&self) -> Closing {
+        let code = match self {
+            Self::Unknown(_) | Self::Deleted(_) => CLOSE_NO_DOCUMENT,
+            Self::Store(_) | Self::Open(_) => CLOSE_UNAVAILABLE,
+            Self::ShuttingDown => CLOSE_GOING_AWAY,
+        };
+        Closing::new(code, self.to_string())
+    }
+}
+
+/// What a room is asked.
+pub(crate) enum Command {
+    /// Somebody opens a part.
+    Join {
+        conn: ConnId,
+        part: Part,
+        identity: Identity,
+        role: Role,
+        member: Member,
+        /// Sent before anything of the room's.
+        greeting: Option<Bytes>,
+        reply: oneshot::Sender<Result<(), JoinError>>,
+        /// Keeps the room open until the join is done.
+        ticket: Ticket,
+    },
+    /// Somebody who joined said something, or left.
+    Event(Event),
+    /// The body as Markdown.
+    Markdown {
+        reply: oneshot::Sender<Result<String, JoinError>>,
+        ticket: Ticket,
+    },
+    /// An edit by the relay on somebody's behalf.
+    Edit(Edit),
+    /// The document is to be deleted.
+    Delete {
+        reply: oneshot::Sender<Result<(), JoinError>>,
+        ticket: Ticket,
+    },
+    /// The relay stops: send everybody away, bring everything to the disk, end.
+    ShutDown,
+}
+
+/// A count of those who were given a handle to the room and have not used it yet.
+#[derive(Debug, Default)]
+pub(crate) struct Visitors {
+    /// How many handles the keeper of rooms has given out.
+    pub(crate) handed: AtomicU64,
+    returned: AtomicU64,
+}
+
+/// A handle to a room. The room stays open while it lives.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<Visitors>);
+
+impl Ticket {
+    pub(crate) fn new(visitors: &Arc<Visitors>) -> Self {
+        visitors.handed.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(visitors))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.returned.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Asks the keeper of rooms to let this room go, unless it has given out handles since `handed`.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    pub(crate) doc: DocId,
+    pub(crate) handed: u64,
+}
+
+/// The document, or why there is none.
+enum State {
+    Open(Box<Room>),
+    Failed(JoinError),
+}
+
+/// The store's answer to an append.
+struct Appended {
+    run: u64,
+    seq: u64,
+    result: Result<(), StoreError>,
+}
+
+/// Whether the task goes on or ends.
+enum Turn {
+    Go,
+    End,
+}
+
+struct RoomTask {
+    doc: DocId,
+    shared: Arc<Shared>,
+    limits: Arc<Limits>,
+    visitors: Arc<Visitors>,
+    idle: mpsc::Sender<Idle>,
+    state: State,
+    /// Whether the store has the document in its list.
+    listed: bool,
+    members: Members,
+    /// Edits by the relay that are not on disk yet.
+    edits: Vec<edit::Waiting>,
+    /// Appends whose answers have not come, in order, each with the run of appends that it belongs to.
+    appends: FuturesOrdered<BoxFuture<'static, Appended>>,
+    /// Counts the failures of the store: an answer of an earlier run says nothing about the present one.
+    run: u64,
+    title: Option<String>,
+    /// Records and bytes since the last snapshot.
+    log: (u64, u64),
+    compaction: Option<tokio::task::JoinHandle<Result<(), StoreError>>>,
+    empty_since: Instant,
+    shutting_down: bool,
+}
+
+/// Runs a room until it is let go.
+pub(crate) async fn run(
+    doc: DocId,
+    shared: Arc<Shared>,
+    visitors: Arc<Visitors>,
+    mut inbox: mpsc::Receiver<Command>,
+    idle: mpsc::Sender<Idle>,
+) {
+    let limits = Arc::clone(&shared.limits);
+    let mut task = RoomTask {
+        members: Members::new(doc.clone(), Arc::clone(&shared)),
+        doc,
+        limits: Arc::clone(&limits),
+        shared,
+        visitors,
+        idle,
+        state: State::Failed(JoinError::ShuttingDown),
+        listed: false,
+        edits: Vec::new(),
+        appends: FuturesOrdered::new(),
+        run: 0,
+        title: None,
+        log: (0, 0),
+        compaction: None,
+        empty_since: Instant::now(),
+        shutting_down: false,
+    };
+    task.load().await;
+    let mut tick = interval(limits.tick.max(Duration::from_millis(1)));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let turn = tokio::select! {
+            command = inbox.recv() => match command {
+                Some(command) => task.command(command).await,
+                None => Turn::End,
+            },
+            Some(answer) = task.appends.next(), if !task.appends.is_empty() => task.answered(answer).await,
+            _ = tick.tick() => task.tick().await,
+        };
+        if matches!(turn, Turn::End) {
+            break;
+        }
+    }
+    task.members.close_all(&Closing::new(
+        CLOSE_GOING_AWAY,
+        "the document was closed; connect again",
+    ));
+    tracing::debug!(doc = %task.doc, "closed the room");
+}
+
+impl RoomTask {
+    async fn load(&mut self) {
+        self.state = match self.open().await {
+            Ok(room) => {
+                self.title = room.title();
+                State::Open(Box::new(room))
+            }
+            Err(error) => {
+                tracing::warn!(doc = %self.doc, %error, "the document cannot be opened");
+                State::Failed(error)
+            }
+        };
+    }
+
+    async fn open(&mut self) -> Result<Room, JoinError> {
+        let loaded = self.shared.store.load(self.doc.clone()).await?;
+        if loaded.row.as_ref().is_some_and(|row| row.deleted) {
+            return Err(JoinError::Deleted(self.doc.clone()));
+        }
+        self.listed = loaded.row.is_some();
+        let bytes = loaded.stored.tail.iter().map(Record::size).sum::<usize>();
+        self.log = (loaded.stored.tail.len() as u64, bytes as u64);
+        let (doc, limits) = (self.doc.clone(), self.limits.room.clone());
+        // A long document takes seconds to decode: not on a thread that serves sockets.
+        let opened =
+            tokio::task::spawn_blocking(move || Room::open(doc, &loaded.stored, rand::random(), limits))
+                .await;
+        match opened {
+            Ok(room) => Ok(room?),
+            Err(error) => {
+                let what = format!("opening it failed: {error}");
+                Err(StoreError::Damaged {
+                    doc: self.doc.clone(),
+                    what,
+                }
+                .into())
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) -> Turn {
+        match command {
+            Command::Join {
+                conn,
+                part,
+                identity,
+                role,
+                member,
+                greeting,
+                reply,
+                ticket,
+            } => {
+                let joined = self.join(conn, part, identity, role, member, greeting).await;
+                drop((reply.send(joined), ticket)); // whoever asked may have left; their Leave follows
+            }
+            Command::Event(event) => self.event(event).await,
+            Command::Markdown { reply, ticket } => {
+                let text = self.room().map(|room| edit::markdown(room));
+                drop((reply.send(text), ticket));
+            }
+            Command::Edit(edit) => self.edit(edit).await,
+            Command::Delete { reply, ticket } => {
+                let deleted = self.delete().await;
+                drop((reply.send(deleted), ticket));
+            }
+            Command::ShutDown => {
+                self.shutting_down = true;
+                self.members
+                    .close_all(&Closing::new(CLOSE_GOING_AWAY, "the server is shutting down"));
+                if self.is_saved() {
+                    return Turn::End;
+                }
+            }
+        }
+        Turn::Go
+    }
+
+    fn room(&mut self) -> Result<&mut Room, JoinError> {
+        match &mut self.state {
+            State::Open(room) => Ok(room),
+            State::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    async fn join(
+        &mut self,
+        conn: ConnId,
+        part: Part,
+        identity: Identity,
+        role: Role,
+        member: Member,
+        greeting: Option<Bytes>,
+    ) -> Result<(), JoinError> {
+        if self.shutting_down {
+            return Err(JoinError::ShuttingDown);
+        }
+        self.room()?;
+        // Somebody who may write has it open: then it is about to be.
+        let begun = self.listed || !self.members.is_empty();
+        if !begun && !role.may_write(Part::Body) {
+            return Err(JoinError::Unknown(self.doc.clone()));
+        }
+        if let Some(greeting) = greeting {
+            member.greet(greeting);
+        }
+        tracing::debug!(doc = %self.doc, %conn, ?part, %role, kind = ?identity.kind, "joined");
+        self.members.insert(conn, part, member);
+        self.event(Event::Join {
+            conn,
+            part,
+            identity,
+            role,
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Lets the machine take an event and does what it asks for.
+    async fn event(&mut self, event: Event) {
+        let left = match &event {
+            Event::Leave { conn, part } => Some((*conn, *part)),
+            _ => None,
+        };
+        let Ok(room) = self.room() else { return };
+        let mut ids = RandomIds;
+        let effects = room.handle(clock::now(), &mut ids, event);
+        if let Some((conn, part)) = left {
+            self.members.remove(conn, part);
+            self.empty_since = Instant::now();
+        }
+        self.execute(effects).await;
+    }
+
+    async fn execute(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, part, message } => self.members.send(to, part, &message),
+                Effect::Broadcast {
+                    part,
+                    except,
+                    message,
+                } => self.members.broadcast(part, except, &message),
+                Effect::Append(record) => self.append(record).await,
+                Effect::Close {
+                    conn,
+                    part,
+                    code,
+                    reason,
+                } => {
+                    tracing::warn!(doc = %self.doc, %conn, code, reason, "closing a connection");
+                    self.members.close(conn, part, &Closing::new(code, reason));
+                    self.empty_since = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn append(&mut self, record: Record) {
+        let (run, seq) = (self.run, record.seq);
+        self.log.0 += 1;
+        self.log.1 += record.size() as u64;
+        let now = self.room().ok().and_then(|room| room.title());
+        let title = (now != self.title).then(|| now.clone().unwrap_or_default());
+        self.title = now;
+        let write = Write::Append {
+            doc: self.doc.clone(),
+            record,
+            title,
+        };
+        self.listed = true;
+        let queued = self.shared.store.queue(write).await;
+        self.appends.push_back(
+            async move {
+                Appended {
+                    run,
+                    seq,
+                    result: wait(queued).await,
+                }
+            }
+            .boxed(),
+        );
+    }
+
+    async fn answered(&mut self, Appended { run, seq, result }: Appended) -> Turn {
+        match result {
+            Ok(()) => {
+                self.shared.storage_works();
+                self.event(Event::Committed { seq }).await;
+                self.finish_edits().await;
+                self.compact_if_long().await;
+            }
+            Err(_) if run != self.run => {} // told already by the first failure of its run
+            Err(error) => {
+                tracing::error!(doc = %self.doc, seq, %error, "the store cannot write; trying again every second");
+                self.run += 1;
+                self.title = None; // the list may not have it
+                self.shared.storage_fails(&error);
+                self.event(Event::StoreFailed {
+                    seq,
+                    reason: error.to_string(),
+                })
+                .await;
+            }
+        }
+        if self.shutting_down && self.is_saved() {
+            Turn::End
+        } else {
+            Turn::Go
+        }
+    }
+
+    /// Replaces a long log by a snapshot. Only when nothing is on its way to the disk: a snapshot holds all that the room has.
+    async fn compact_if_long(&mut self) {
+        if let Some(running) = self.compaction.take_if(|running| running.is_finished())
+            && let Ok(Err(error)) = running.await
+        {
+            tracing::warn!(doc = %self.doc, %error, "the log could not be replaced by a snapshot");
+        }
+        let long = self.log.0 >= self.limits.compact_records || self.log.1 >= self.limits.compact_bytes;
+        if !long || self.compaction.is_some() || !self.is_saved() {
+            return;
+        }
+        let Ok(room) = self.room() else { return };
+        let snapshot = room.snapshot();
+        self.log = (0, 0);
+        let queued = self
+            .shared
+            .store
+            .queue(Write::Compact {
+                doc: self.doc.clone(),
+                snapshot,
+            })
+            .await;
+        self.compaction = Some(tokio::spawn(wait(queued)));
+    }
+
+    async fn delete(&mut self) -> Result<(), JoinError> {
+        self.shared
+            .store
+            .write(Write::Delete {
+                doc: self.doc.clone(),
+                at: clock::now(),
+            })
+            .await?;
+        self.members.close_all(&Closing::new(
+            CLOSE_NO_DOCUMENT,
+            format!("document {} has been deleted", self.doc),
+        ));
+        self.state = State::Failed(JoinError::Deleted(self.doc.clone()));
+        self.empty_since = Instant::now();
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Turn {
+        for (conn, part) in self.members.lost() {
+            self.event(Event::Leave { conn, part }).await;
+        }
+        self.event(Event::Tick).await;
+        self.finish_edits().await;
+        if self.shutting_down && self.is_saved() {
+            return Turn::End;
+        }
+        // Order matters: who was handed out before `returned` is read has either joined or counts as on the way.
+        let handed = self.visitors.handed.load(Ordering::Acquire);
+        let returned = self.visitors.returned.load(Ordering::Acquire);
+        let failed = matches!(self.state, State::Failed(_));
+        let lingered = failed || self.empty_since.elapsed() >= self.limits.linger;
+        if self.members.is_empty() && handed == returned && lingered && self.is_saved() {
+            // When its queue is full, the next tick asks again.
+            drop(self.idle.try_send(Idle {
+                doc: self.doc.clone(),
+                handed,
+            }));
+        }
+        Turn::Go
+    }
+
+    fn is_saved(&self) -> bool {
+        match &self.state {
+            State::Open(room) => room.is_saved(),
+            State::Failed(_) => true,
+        }
+    }
+}
+
+async fn wait(queued: Result<PendingWrite, StoreError>) -> Result<(), StoreError> {
+    queued?.done().await
+}

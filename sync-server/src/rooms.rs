@@ -1,0 +1,276 @@
+//! The keeper of rooms: one task opens and lets go of them, so that two joins cannot open one document twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use crdt::room::Event;
+use crdt::{ConnId, DocId, Identity, Part, Role};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::relay::Shared;
+use crate::room::{self, Command, Edit, EditError, EditFn, Idle, JoinError, Member, Ticket, Visitors};
+
+/// How many requests may wait for the keeper. Each takes microseconds.
+const QUEUE: usize = 256;
+
+enum Request {
+    Room {
+        doc: DocId,
+        reply: oneshot::Sender<(mpsc::Sender<Command>, Ticket)>,
+    },
+    Count {
+        reply: oneshot::Sender<usize>,
+    },
+    ShutDown {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A handle to the keeper of rooms. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Rooms {
+    requests: mpsc::Sender<Request>,
+}
+
+/// One part of one document that one connection has open.
+#[derive(Debug)]
+pub(crate) struct RoomLink {
+    inbox: mpsc::Sender<Command>,
+    pub(crate) conn: ConnId,
+    pub(crate) part: Part,
+}
+
+impl RoomLink {
+    /// Hands a y-protocols message to the room; waits while the room is busy. When the room is gone, so is the link.
+    pub(crate) async fn message(&self, bytes: Vec<u8>) {
+        self.event(Event::Message {
+            conn: self.conn,
+            part: self.part,
+            bytes,
+        })
+        .await;
+    }
+
+    pub(crate) async fn stateless(&self, payload: String) {
+        self.event(Event::Stateless {
+            conn: self.conn,
+            part: self.part,
+            payload,
+        })
+        .await;
+    }
+
+    pub(crate) async fn set_role(&self, role: Role) {
+        self.event(Event::SetRole {
+            conn: self.conn,
+            role,
+        })
+        .await;
+    }
+
+    pub(crate) async fn leave(self) {
+        self.event(Event::Leave {
+            conn: self.conn,
+            part: self.part,
+        })
+        .await;
+    }
+
+    async fn event(&self, event: Event) {
+        // An error: the room has ended and has closed every outbox in it; the link's task sees that.
+        drop(self.inbox.send(Command::Event(event)).await);
+    }
+}
+
+impl Rooms {
+    /// Starts the keeper.
+    pub(crate) fn spawn(shared: Arc<Shared>) -> Self {
+        let (requests, received) = mpsc::channel(QUEUE);
+        tokio::spawn(keep(shared, received));
+        Self { requests }
+    }
+
+    /// Opens a part of a document for a link.
+    pub(crate) async fn join(
+        &self,
+        name: &crdt::DocName,
+        conn: ConnId,
+        (identity, role): (Identity, Role),
+        member: Member,
+        greeting: Option<Bytes>,
+    ) -> Result<RoomLink, JoinError> {
+        let part = name.part;
+        let (inbox, ticket) = self.room(&name.doc).await?;
+        let (reply, joined) = oneshot::channel();
+        let join = Command::Join {
+            conn,
+            part,
+            identity,
+            role,
+            member,
+            greeting,
+            reply,
+            ticket,
+        };
+        ask(&inbox, join, joined).await?;
+        Ok(RoomLink { inbox, conn, part })
+    }
+
+    /// The body as Markdown.
+    pub(crate) async fn markdown(&self, doc: &DocId) -> Result<String, JoinError> {
+        let (inbox, ticket) = self.room(doc).await?;
+        let (reply, answer) = oneshot::channel();
+        ask(&inbox, Command::Markdown { reply, ticket }, answer).await
+    }
+
+    /// Edits the body on somebody's behalf; returns when it is on disk.
+    pub(crate) async fn edit(
+        &self,
+        doc: &DocId,
+        conn: ConnId,
+        (identity, role): (Identity, Role),
+        edit: EditFn,
+    ) -> Result<(), EditError> {
+        let (inbox, ticket) = self.room(doc).await?;
+        let (reply, answer) = oneshot::channel();
+        let edit = Edit {
+            conn,
+            identity,
+            role,
+            edit,
+            reply,
+            ticket,
+        };
+        let sent = inbox.send(Command::Edit(edit)).await;
+        drop(inbox);
+        sent.map_err(|_| JoinError::ShuttingDown)?;
+        answer.await.unwrap_or(Err(EditError::NotSaved))
+    }
+
+    /// Deletes a document and sends everybody in it away.
+    pub(crate) async fn delete(&self, doc: &DocId) -> Result<(), JoinError> {
+        let (inbox, ticket) = self.room(doc).await?;
+        let (reply, answer) = oneshot::channel();
+        ask(&inbox, Command::Delete { reply, ticket }, answer).await
+    }
+
+    /// How many rooms are open.
+    pub(crate) async fn count(&self) -> usize {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(Request::Count { reply }).await.is_err() {
+            return 0;
+        }
+        answer.await.unwrap_or(0)
+    }
+
+    /// Closes every room; returns when everything is on disk, or cannot be brought there.
+    pub(crate) async fn shut_down(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.requests.send(Request::ShutDown { reply }).await.is_ok() {
+            drop(done.await); // an error: it was shut down before
+        }
+    }
+
+    async fn room(&self, doc: &DocId) -> Result<(mpsc::Sender<Command>, Ticket), JoinError> {
+        let (reply, room) = oneshot::channel();
+        let request = Request::Room {
+            doc: doc.clone(),
+            reply,
+        };
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| JoinError::ShuttingDown)?;
+        room.await.map_err(|_| JoinError::ShuttingDown)
+    }
+}
+
+async fn ask<T>(
+    inbox: &mpsc::Sender<Command>,
+    command: Command,
+    answer: oneshot::Receiver<Result<T, JoinError>>,
+) -> Result<T, JoinError> {
+    inbox.send(command).await.map_err(|_| JoinError::ShuttingDown)?;
+    answer.await.unwrap_or(Err(JoinError::ShuttingDown))
+}
+
+struct Entry {
+    inbox: mpsc::Sender<Command>,
+    visitors: Arc<Visitors>,
+    task: JoinHandle<()>,
+}
+
+async fn keep(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
+    let (idle, mut idles) = mpsc::channel::<Idle>(QUEUE);
+    let mut rooms: HashMap<DocId, Entry> = HashMap::new();
+    loop {
+        tokio::select! {
+            request = requests.recv() => match request {
+                Some(Request::Room { doc, reply }) => {
+                    let entry = rooms.get(&doc).filter(|entry| !entry.inbox.is_closed());
+                    let (inbox, visitors) = match entry {
+                        Some(entry) => (entry.inbox.clone(), Arc::clone(&entry.visitors)),
+                        None => {
+                            let entry = open(&shared, doc.clone(), &idle);
+                            let found = (entry.inbox.clone(), Arc::clone(&entry.visitors));
+                            rooms.insert(doc, entry);
+                            found
+                        }
+                    };
+                    drop(reply.send((inbox, Ticket::new(&visitors)))); // whoever asked may have gone
+                }
+                Some(Request::Count { reply }) => drop(reply.send(rooms.len())),
+                Some(Request::ShutDown { reply }) => {
+                    shut_down(&mut rooms, shared.limits.save_within).await;
+                    let _gone = reply.send(());
+                    return;
+                }
+                None => return,
+            },
+            Some(Idle { doc, handed }) = idles.recv() => {
+                // Somebody who got a handle meanwhile keeps the room.
+                if rooms.get(&doc).is_some_and(|entry| entry.visitors.handed.load(Ordering::Acquire) == handed)
+                    && let Some(entry) = rooms.remove(&doc)
+                {
+                    drop(entry.inbox); // the last one: the room's task ends
+                }
+            }
+        }
+    }
+}
+
+fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
+    let (inbox, commands) = mpsc::channel(shared.limits.room_inbox.max(1));
+    let visitors = Arc::new(Visitors::default());
+    let task = tokio::spawn(room::run(
+        doc,
+        Arc::clone(shared),
+        Arc::clone(&visitors),
+        commands,
+        idle.clone(),
+    ));
+    Entry {
+        inbox,
+        visitors,
+        task,
+    }
+}
+
+async fn shut_down(rooms: &mut HashMap<DocId, Entry>, within: std::time::Duration) {
+    for entry in rooms.values() {
+        drop(entry.inbox.send(Command::ShutDown).await); // an error: it has ended
+    }
+    let all = async {
+        for (doc, entry) in rooms.drain() {
+            if let Err(error) = entry.task.await {
+                tracing::error!(%doc, %error, "a room's task failed");
+            }
+        }
+    };
+    if tokio::time::timeout(within, all).await.is_err() {
+        tracing::error!("not everything could be saved before the end; what was acknowledged is on disk");
+    }
+}

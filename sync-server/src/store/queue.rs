@@ -1,0 +1,220 @@
+//! The store's thread and the bounded queue that feeds it: group commit across all rooms.
+//!
+//! Everything that waits in the queue goes into one transaction, so that a hundred rooms cost one fsync and not a hundred.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
+use crdt::authorship::Authorship;
+use crdt::ids::{DocId, Part};
+
+/// How much one transaction takes at most, in bytes. Larger ones only make everybody in them wait.
+const TRANSACTION_BYTES: usize = 8 << 20;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+enum Command {
+    Write(Box<Write>, Reply<()>),
+    Documents(Reply<Vec<DocumentRow>>),
+    Document(DocId, Reply<Option<DocumentRow>>),
+    Load(DocId, Reply<Loaded>),
+    Authorship(DocId, Part, Reply<Authorship>),
+    Links(Reply<Vec<LinkRow>>),
+    SetQuota(Option<u64>, Reply<()>),
+    Close(Reply<()>),
+}
+
+/// A handle to a store on its own thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    commands: mpsc::Sender<Command>,
+    commits: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// The answer to a write that is queued.
+#[derive(Debug)]
+pub struct PendingWrite(oneshot::Receiver<Result<(), StoreError>>);
+
+impl PendingWrite {
+    /// Waits until the write is on disk.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn done(self) -> Result<(), StoreError> {
+        self.0.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Store {
+    /// Starts the thread of `backend`; up to `queue` commands wait for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the system gives no thread.
+    pub fn spawn(backend: impl Backend, queue: usize) -> Result<Self, StoreError> {
+        let (commands, received) = mpsc::channel(queue.max(1));
+        let commits = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&commits);
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || run(backend, received, &counted))
+            .map_err(|error| StoreError::Io(Cause::new(error)))?;
+        Ok(Self { commands, commits })
+    }
+
+    /// How many groups of writes have been committed: with many writers far fewer than writes.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Queues a write; waits only while the queue is full. Writes are done in the order in which they were queued.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub async fn queue(&self, write: Write) -> Result<PendingWrite, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Write(Box::new(write), reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        Ok(PendingWrite(answer))
+    }
+
+    /// Does a write and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write(&self, write: Write) -> Result<(), StoreError> {
+        self.queue(write).await?.done().await
+    }
+
+    /// See [`Backend::documents`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn documents(&self) -> Result<Vec<DocumentRow>, StoreError> {
+        self.ask(Command::Documents).await
+    }
+
+    /// See [`Backend::document`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn document(&self, doc: DocId) -> Result<Option<DocumentRow>, StoreError> {
+        self.ask(|reply| Command::Document(doc, reply)).await
+    }
+
+    /// See [`Backend::load`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load(&self, doc: DocId) -> Result<Loaded, StoreError> {
+        self.ask(|reply| Command::Load(doc, reply)).await
+    }
+
+    /// See [`Backend::authorship`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn authorship(&self, doc: DocId, part: Part) -> Result<Authorship, StoreError> {
+        self.ask(|reply| Command::Authorship(doc, part, reply)).await
+    }
+
+    /// See [`Backend::links`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn links(&self) -> Result<Vec<LinkRow>, StoreError> {
+        self.ask(Command::Links).await
+    }
+
+    /// See [`Backend::set_quota`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_quota(&self, bytes: Option<u64>) -> Result<(), StoreError> {
+        self.ask(|reply| Command::SetQuota(bytes, reply)).await
+    }
+
+    /// Does what is queued, closes the file and ends the thread. Everything asked later is answered with `Closed`.
+    pub async fn close(&self) {
+        // An error means that it is closed already, which is what was asked for.
+        drop(self.ask(Command::Close).await);
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Takes what waits: neighbouring writes together, everything else one by one, in the order of the queue.
+fn run(mut backend: impl Backend, mut commands: mpsc::Receiver<Command>, commits: &AtomicU64) {
+    let mut next = commands.blocking_recv();
+    while let Some(command) = next.take() {
+        match command {
+            Command::Write(write, reply) => {
+                let mut bytes = write.weight();
+                let mut group = vec![(write, reply)];
+                while bytes < TRANSACTION_BYTES {
+                    match commands.try_recv() {
+                        Ok(Command::Write(write, reply)) => {
+                            bytes += write.weight();
+                            group.push((write, reply));
+                        }
+                        Ok(other) => {
+                            next = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                commit(&mut backend, group);
+                commits.fetch_add(1, Ordering::Relaxed);
+            }
+            // Whoever asked may have gone meanwhile; that is not the store's error.
+            Command::Documents(reply) => drop(reply.send(backend.documents())),
+            Command::Document(doc, reply) => drop(reply.send(backend.document(&doc))),
+            Command::Load(doc, reply) => drop(reply.send(backend.load(&doc))),
+            Command::Authorship(doc, part, reply) => drop(reply.send(backend.authorship(&doc, part))),
+            Command::Links(reply) => drop(reply.send(backend.links())),
+            Command::SetQuota(bytes, reply) => drop(reply.send(backend.set_quota(bytes))),
+            Command::Close(reply) => {
+                drop(backend);
+                drop(reply.send(Ok(())));
+                return;
+            }
+        }
+        if next.is_none() {
+            next = commands.blocking_recv();
+        }
+    }
+}
+
+fn commit(backend: &mut impl Backend, group: Vec<(Box<Write>, Reply<()>)>) {
+    let writes: Vec<&Write> = group.iter().map(|(write, _)| &**write).collect();
+    let together = backend.write(&writes);
+    tracing::trace!(writes = writes.len(), ok = together.is_ok(), "committed a group");
+    let alone = matches!(&together, Err(error) if error.is_about_one_write()) && group.len() > 1;
+    for (write, reply) in group {
+        let result = if alone {
+            backend.write(&[&write])
+        } else {
+            together.clone()
+        };
+        drop(reply.send(result));
+    }
+}

@@ -1,0 +1,170 @@
+//! Rows as they are read, and the checksums over them.
+
+use crdt::ids::{DocId, IdRange, Identity, Part, Timestamp};
+use crdt::room::{Record, Snapshot};
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+use crate::store::{DocumentRow, LinkRow, StoreError};
+
+/// Bytes of one encoded range.
+const RANGE_BYTES: usize = 16;
+
+/// A record as it stands in its row; `rows` decodes nothing, so that damage can be told with the record's number.
+pub(super) struct RecordRow {
+    pub(super) seq: u64,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) margin: Option<Vec<u8>>,
+    pub(super) identity: String,
+    pub(super) at: u64,
+    pub(super) body_ranges: Vec<u8>,
+    pub(super) margin_ranges: Vec<u8>,
+    pub(super) checksum: u32,
+}
+
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
+    Ok(RecordRow {
+        seq: row.get(0)?,
+        body: row.get(1)?,
+        margin: row.get(2)?,
+        identity: row.get(3)?,
+        at: row.get(4)?,
+        body_ranges: row.get(5)?,
+        margin_ranges: row.get(6)?,
+        checksum: row.get(7)?,
+    })
+}
+
+pub(super) fn document(row: &Row<'_>) -> rusqlite::Result<DocumentRow> {
+    Ok(DocumentRow {
+        id: doc_id(row)?,
+        title: row.get(1)?,
+        created_at: Timestamp(row.get(2)?),
+        updated_at: Timestamp(row.get(3)?),
+        epoch: row.get(4)?,
+        deleted: row.get::<_, Option<u64>>(5)?.is_some(),
+    })
+}
+
+pub(super) fn link(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
+    Ok(LinkRow {
+        doc: doc_id(row)?,
+        url: row.get(1)?,
+    })
+}
+
+pub(super) fn snapshot(row: &Row<'_>) -> rusqlite::Result<(Snapshot, u32)> {
+    Ok((
+        Snapshot {
+            seq: row.get(0)?,
+            body: row.get(1)?,
+            margin: row.get(2)?,
+        },
+        row.get(3)?,
+    ))
+}
+
+pub(super) fn span(row: &Row<'_>) -> rusqlite::Result<(IdRange, String)> {
+    Ok((
+        IdRange {
+            client: row.get(0)?,
+            clock: row.get(1)?,
+            len: row.get(2)?,
+        },
+        row.get(3)?,
+    ))
+}
+
+fn doc_id(row: &Row<'_>) -> rusqlite::Result<DocId> {
+    let text: String = row.get(0)?;
+    DocId::parse(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
+}
+
+pub(super) fn identity_json(identity: &Identity) -> String {
+    serde_json::to_string(identity).expect("an identity is plain strings")
+}
+
+pub(super) fn identity(doc: &DocId, json: &str) -> Result<Identity, StoreError> {
+    serde_json::from_str(json).map_err(|_| StoreError::Damaged {
+        doc: doc.clone(),
+        what: "an author's name".into(),
+    })
+}
+
+pub(super) fn encode_ranges(ranges: &[IdRange]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ranges.len() * RANGE_BYTES);
+    for range in ranges {
+        bytes.extend_from_slice(&range.client.to_le_bytes());
+        bytes.extend_from_slice(&range.clock.to_le_bytes());
+        bytes.extend_from_slice(&range.len.to_le_bytes());
+    }
+    bytes
+}
+
+pub(super) fn decode_ranges(bytes: &[u8]) -> Option<Vec<IdRange>> {
+    if !bytes.len().is_multiple_of(RANGE_BYTES) {
+        return None;
+    }
+    bytes
+        .chunks_exact(RANGE_BYTES)
+        .map(|chunk| {
+            let (client, rest) = chunk.split_first_chunk::<8>()?;
+            let (clock, rest) = rest.split_first_chunk::<4>()?;
+            let (len, _) = rest.split_first_chunk::<4>()?;
+            Some(IdRange {
+                client: u64::from_le_bytes(*client),
+                clock: u32::from_le_bytes(*clock),
+                len: u32::from_le_bytes(*len),
+            })
+        })
+        .collect()
+}
+
+/// CRC-32 over fields, each with its length, so that no two different records have the same bytes.
+struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    fn new(doc: &DocId, seq: u64) -> Self {
+        let mut sum = Self(crc32fast::Hasher::new());
+        sum.field(Some(doc.as_str().as_bytes()));
+        sum.field(Some(&seq.to_le_bytes()));
+        sum
+    }
+
+    fn field(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => {
+                self.0.update(&(bytes.len() as u64 + 1).to_le_bytes());
+                self.0.update(bytes);
+            }
+            None => self.0.update(&0_u64.to_le_bytes()),
+        }
+    }
+}
+
+pub(super) fn record_checksum(doc: &DocId, record: &Record) -> u32 {
+    let mut sum = Checksum::new(doc, record.seq);
+    sum.field(record.body.as_deref());
+    sum.field(record.margin.as_deref());
+    sum.field(Some(identity_json(&record.author).as_bytes()));
+    sum.field(Some(&record.at.0.to_le_bytes()));
+    sum.field(Some(&encode_ranges(&record.ranges)));
+    sum.field(Some(&encode_ranges(&record.margin_ranges)));
+    sum.0.finalize()
+}
+
+pub(super) fn snapshot_checksum(doc: &DocId, snapshot: &Snapshot) -> u32 {
+    let mut sum = Checksum::new(doc, snapshot.seq);
+    sum.field(Some(&snapshot.body));
+    sum.field(Some(&snapshot.margin));
+    sum.0.finalize()
+}
+
+/// A part's number in the table of authors.
+pub(super) const fn part_number(part: Part) -> u8 {
+    match part {
+        Part::Body => 0,
+        Part::Margin => 1,
+    }
+}

@@ -1,0 +1,233 @@
+//! Writes of the store on disk, each within the transaction of its group.
+
+use std::cmp::Ordering;
+
+use crdt::authorship::Authorship;
+use crdt::ids::{DocId, Part, Timestamp};
+use crdt::room::{Record, Snapshot};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::rows::{self, decode_ranges, encode_ranges, record_checksum, snapshot_checksum};
+use crate::clock;
+use crate::store::{StoreError, Write};
+
+/// Does one write.
+pub(super) fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), StoreError> {
+    match write {
+        Write::Create { doc, title, at } => {
+            key_or_new(transaction, doc, title, *at)?;
+        }
+        Write::Append { doc, record, title } => append(transaction, doc, record, title.as_deref())?,
+        Write::Compact { doc, snapshot } => compact(transaction, doc, snapshot)?,
+        Write::Delete { doc, at } => {
+            let key = key_or_new(transaction, doc, "", *at)?;
+            for table in ["records", "snapshots", "authorship", "links"] {
+                transaction.execute(&format!("DELETE FROM {table} WHERE document = ?1"), [key])?;
+            }
+            transaction.execute(
+                "UPDATE documents SET title = '', deleted_at = ?2 WHERE key = ?1",
+                params![key, at.0],
+            )?;
+        }
+        Write::PutLink { link, at } => {
+            let key = key_or_new(transaction, &link.doc, "", *at)?;
+            transaction.execute(
+                "INSERT OR REPLACE INTO links (document, url) VALUES (?1, ?2)",
+                params![key, link.url],
+            )?;
+        }
+        Write::RemoveLink { doc } => {
+            transaction.execute(
+                "DELETE FROM links WHERE document = (SELECT key FROM documents WHERE id = ?1)",
+                [doc.as_str()],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The key of a document that is not deleted.
+fn key(transaction: &Transaction<'_>, doc: &DocId) -> Result<Option<i64>, StoreError> {
+    let mut query =
+        transaction.prepare_cached("SELECT key, deleted_at IS NOT NULL FROM documents WHERE id = ?1")?;
+    let found: Option<(i64, bool)> = query
+        .query_row([doc.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        Some((_, true)) => Err(StoreError::Deleted(doc.clone())),
+        Some((key, false)) => Ok(Some(key)),
+        None => Ok(None),
+    }
+}
+
+fn key_or_new(
+    transaction: &Transaction<'_>,
+    doc: &DocId,
+    title: &str,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    if let Some(key) = key(transaction, doc)? {
+        return Ok(key);
+    }
+    transaction.execute(
+        "INSERT INTO documents (id, title, created_at, updated_at, epoch) VALUES (?1, ?2, ?3, ?3, ?4)",
+        params![doc.as_str(), title, at.0, clock::ulid().to_string()],
+    )?;
+    Ok(transaction.last_insert_rowid())
+}
+
+fn author_key(transaction: &Transaction<'_>, identity: &str) -> Result<i64, StoreError> {
+    transaction
+        .prepare_cached("INSERT INTO authors (identity) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([identity])?;
+    let mut query = transaction.prepare_cached("SELECT key FROM authors WHERE identity = ?1")?;
+    Ok(query.query_row([identity], |row| row.get(0))?)
+}
+
+fn append(
+    transaction: &Transaction<'_>,
+    doc: &DocId,
+    record: &Record,
+    title: Option<&str>,
+) -> Result<(), StoreError> {
+    let document = key_or_new(transaction, doc, "", record.at)?;
+    let identity = rows::identity_json(&record.author);
+    let author = author_key(transaction, &identity)?;
+    let checksum = record_checksum(doc, record);
+    let known: Option<u32> = transaction
+        .prepare_cached("SELECT checksum FROM records WHERE document = ?1 AND seq = ?2")?
+        .query_row(params![document, record.seq], |row| row.get(0))
+        .optional()?;
+    if let Some(known) = known {
+        // A write whose answer got lost is sent again: the same bytes are the same record.
+        return if known == checksum {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict {
+                doc: doc.clone(),
+                seq: record.seq,
+            })
+        };
+    }
+    let last: u64 = transaction
+        .prepare_cached(
+            "SELECT max(coalesce((SELECT max(seq) FROM records WHERE document = ?1), 0),
+                        coalesce((SELECT seq FROM snapshots WHERE document = ?1), 0))",
+        )?
+        .query_row([document], |row| row.get(0))?;
+    match record.seq.cmp(&(last + 1)) {
+        Ordering::Less => {
+            return Err(StoreError::Conflict {
+                doc: doc.clone(),
+                seq: record.seq,
+            });
+        }
+        Ordering::Greater => {
+            return Err(StoreError::Gap {
+                doc: doc.clone(),
+                seq: record.seq,
+                expected: last + 1,
+            });
+        }
+        Ordering::Equal => {}
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO records (document, seq, body, margin, author, at, body_ranges, margin_ranges, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            document,
+            record.seq,
+            record.body,
+            record.margin,
+            author,
+            record.at.0,
+            encode_ranges(&record.ranges),
+            encode_ranges(&record.margin_ranges),
+            checksum
+        ])?;
+    transaction
+        .prepare_cached("UPDATE documents SET updated_at = ?2, title = coalesce(?3, title) WHERE key = ?1")?
+        .execute(params![document, record.at.0, title])?;
+    Ok(())
+}
+
+fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let Some(document) = key(transaction, doc)? else {
+        return Ok(());
+    };
+    let mut authors = [
+        (Part::Body, Authorship::default()),
+        (Part::Margin, Authorship::default()),
+    ];
+    let mut query = transaction.prepare_cached(
+        "SELECT identity, body_ranges, margin_ranges FROM records JOIN authors ON authors.key = author
+         WHERE document = ?1 AND seq <= ?2 ORDER BY seq",
+    )?;
+    let covered = query.query_map(params![document, snapshot.seq], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            [row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?],
+        ))
+    })?;
+    for row in covered {
+        let (identity, ranges) = row?;
+        let identity = rows::identity(doc, &identity)?;
+        for ((_, authors), ranges) in authors.iter_mut().zip(ranges) {
+            let damaged = || StoreError::Damaged {
+                doc: doc.clone(),
+                what: "the authors of its records".into(),
+            };
+            authors.record(&identity, &decode_ranges(&ranges).ok_or_else(damaged)?);
+        }
+    }
+    for (part, authors) in &authors {
+        keep_authors(transaction, document, *part, authors)?;
+    }
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO snapshots (document, seq, body, margin, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            document,
+            snapshot.seq,
+            snapshot.body,
+            snapshot.margin,
+            snapshot_checksum(doc, snapshot)
+        ])?;
+    transaction
+        .prepare_cached("DELETE FROM records WHERE document = ?1 AND seq <= ?2")?
+        .execute(params![document, snapshot.seq])?;
+    Ok(())
+}
+
+/// Moves what records say about authors into their own table. A run that goes on where the last one ended stays one row.
+fn keep_authors(
+    transaction: &Transaction<'_>,
+    document: i64,
+    part: Part,
+    authors: &Authorship,
+) -> Result<(), StoreError> {
+    let part = rows::part_number(part);
+    for (range, author) in authors.spans() {
+        let author = author_key(transaction, &rows::identity_json(author))?;
+        let values = params![document, part, range.client, range.clock, range.len, author];
+        let grown = transaction
+            .prepare_cached(
+                "UPDATE authorship SET len = len + ?5
+                 WHERE document = ?1 AND part = ?2 AND client = ?3 AND author = ?6 AND clock + len = ?4 AND clock =
+                   (SELECT max(clock) FROM authorship WHERE document = ?1 AND part = ?2 AND client = ?3 AND clock < ?4)",
+            )?
+            .execute(values)?;
+        if grown == 0 {
+            transaction
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO authorship (document, part, client, clock, len, author)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(values)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Addresses of documents on other servers.
+
+use std::net::SocketAddr;
+
+use crdt::{DocId, DocName, Part};
+use url::{Host, Url};
+
+use crate::store::StoreError;
+
+/// Why a document cannot be linked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The address is not that of a document.
+    #[error(
+        "this is not the link of a document on another server ({reason}); it looks like http://host:4444/#/d/…"
+    )]
+    Address {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The other server is reached over TLS.
+    #[error(
+        "links to https servers are not supported yet: use the server's http address, for example through a VPN or an SSH tunnel"
+    )]
+    Tls,
+    /// The link cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A document on another server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The server, as far as its `#`.
+    server: Url,
+    doc: DocId,
+    key: Option<String>,
+}
+
+impl Target {
+    pub(super) fn parse(link: &str) -> Result<Self, LinkError> {
+        let bad = |reason| LinkError::Address { reason };
+        let mut server = Url::parse(link.trim()).map_err(|_| bad("it is no URL"))?;
+        match server.scheme() {
+            "http" => {}
+            "https" => return Err(LinkError::Tls),
+            _ => return Err(bad("it does not begin with http://")),
+        }
+        let fragment = server
+            .fragment()
+            .map(str::to_owned)
+            .ok_or_else(|| bad("the part behind # is missing"))?;
+        let (path, query) = fragment.split_once('?').unwrap_or((&fragment, ""));
+        let id = path
+            .strip_prefix("/d/")
+            .ok_or_else(|| bad("the part behind # is not /d/ and a document"))?;
+        // A query's rules for decoding, but for `+`: an id may hold one.
+        let id = url::form_urlencoded::parse(format!("id={}", id.replace('+', "%2B")).as_bytes())
+            .next()
+            .map(|(_, id)| id.into_owned())
+            .unwrap_or_default();
+        let doc = DocId::parse(&id).map_err(|_| bad("the document's id is not valid"))?;
+        let key = url::form_urlencoded::parse(query.as_bytes())
+            .chain(server.query_pairs())
+            .find(|(name, _)| name == "key")
+            .map(|(_, key)| key.into_owned());
+        server.set_fragment(None);
+        server.set_query(None);
+        Ok(Self { server, doc, key })
+    }
+
+    pub(super) const fn doc(&self) -> &DocId {
+        &self.doc
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.server.host_str().unwrap_or_default()
+    }
+
+    /// The link without its key: for lists and logs.
+    pub(super) fn shown(&self) -> String {
+        let mut shown = self.server.clone();
+        shown.set_fragment(Some(&format!("/d/{}", self.doc)));
+        shown.into()
+    }
+
+    /// The WebSocket address of a part.
+    pub(super) fn socket(&self, part: Part, name: &str) -> Url {
+        let mut url = self.server.clone();
+        let document = DocName {
+            doc: self.doc.clone(),
+            part,
+        }
+        .to_string();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("y").push(&document);
+        }
+        let mut query = url.query_pairs_mut();
+        query
+            .append_pair("kind", "relay")
+            .append_pair("user", "relay")
+            .append_pair("name", name);
+        if let Some(key) = &self.key {
+            query.append_pair("key", key);
+        }
+        drop(query);
+        // From http: that this scheme may follow is the URL standard's rule.
+        url.set_scheme("ws").unwrap_or_default();
+        url
+    }
+
+    /// Whether the address leads to a listener of this machine.
+    pub(super) fn is(&self, own: SocketAddr) -> bool {
+        let here = match self.server.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback() || own.ip() == address,
+            Some(Host::Ipv6(address)) => address.is_loopback() || own.ip() == address,
+            None => false,
+        };
+        here && self.server.port_or_known_default() == Some(own.port())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_names_a_server_a_document_and_a_key() {
+        let target = Target::parse("http://host:4444/#/d/01abc?key=a%26b").unwrap();
+        assert_eq!(target.doc().as_str(), "01abc");
+        assert_eq!(target.shown(), "http://host:4444/#/d/01abc");
+        assert_eq!(
+            target.socket(Part::Margin, "x").as_str(),
+            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b"
+        );
+        let odd = Target::parse("http://host/app/#/d/a%2Fb%20%C3%BC+c").unwrap();
+        assert_eq!(odd.doc().as_str(), "a/b ü+c");
+        assert!(
+            odd.socket(Part::Body, "x")
+                .as_str()
+                .starts_with("ws://host/app/y/a%2Fb%20%C3%BC+c?")
+        );
+    }
+
+    #[test]
+    fn what_is_no_link_is_refused_in_words() {
+        for link in [
+            "",
+            "nonsense",
+            "ftp://host/#/d/x",
+            "http://host/",
+            "http://host/#/other",
+            "http://host/#/d/",
+        ] {
+            assert!(
+                matches!(Target::parse(link), Err(LinkError::Address { .. })),
+                "{link}"
+            );
+        }
+        assert!(matches!(Target::parse("https://host/#/d/x"), Err(LinkError::Tls)));
+    }
+
+    #[test]
+    fn a_link_to_this_server_is_known() {
+        let own = "127.0.0.1:4444".parse().unwrap();
+        let is = |link: &str| Target::parse(link).unwrap().is(own);
+        assert!(is("http://localhost:4444/#/d/x"));
+        assert!(is("http://127.0.0.1:4444/#/d/x"));
+        assert!(!is("http://127.0.0.1:4445/#/d/x"));
+        assert!(!is("http://elsewhere:4444/#/d/x"));
+    }
+}
