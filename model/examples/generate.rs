@@ -2,6 +2,12 @@
 //!
 //!   cargo run --release -p model --example generate -- "Continue this text: …" [--max 64] [--repeat 3]
 //!       [--threads N] [--spin] [--prefix "Answer begins"] [--model FOLDER] [--variant q8] [--json]
+#![expect(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "its output is what it is for"
+)]
+
 use std::io::Write;
 use std::time::Instant;
 

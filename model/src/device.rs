@@ -84,9 +84,14 @@ impl DeviceReport {
     /// One sentence for people: where it runs, and why not on what was asked for first.
     #[must_use]
     pub fn summary(&self) -> String {
+        let threads = if self.threads == 1 {
+            "1 thread".to_owned()
+        } else {
+            format!("{} threads", self.threads)
+        };
         let mut text = format!(
-            "runs on {} ({} threads, ONNX Runtime {})",
-            self.provider, self.threads, self.runtime
+            "runs on {} ({threads}, ONNX Runtime {})",
+            self.provider, self.runtime
         );
         for refusal in &self.refused {
             text.push_str(&format!("; {} not used: {}", refusal.provider, refusal.reason));

@@ -1,5 +1,6 @@
 //! One loaded decoder graph with its cache: tokens in, scores of the next token out.
 pub mod graph;
+mod options;
 mod session;
 
 use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
@@ -10,105 +11,11 @@ use crate::device::{DeviceReport, Provider};
 use crate::generate::kv_cache::KvCache;
 use crate::runtime::Runtime;
 use graph::Graph;
+pub use options::{EngineError, EngineOptions, LoadError};
 
 /// Tokens of a prompt that are read in one run. Between runs a cancelled request is noticed; larger runs are
 /// hardly faster (measured: 64 tokens 2.4, 512 tokens 2.6 CPU milliseconds per token).
 pub const PREFILL_CHUNK: usize = 64;
-
-/// How to run a model.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// Threads for one step; 0 means one for each core.
-    pub threads: usize,
-    /// Providers to ask, in this order. The CPU is asked last whether it is named or not.
-    pub devices: Vec<Provider>,
-    /// Tokens that prompt and answer may have together; the model's own limit if that is less.
-    pub context: usize,
-    /// Whether idle threads spin. Faster on a machine that does nothing else, much slower on a busy one.
-    pub spin: bool,
-    /// Requests that may wait while one runs.
-    pub queue: usize,
-    /// Seconds since 1970 (UTC), for chat templates that tell the model today's date; `None` tells none.
-    pub clock: Option<fn() -> u64>,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self {
-            threads: 0,
-            devices: Provider::PREFERRED.to_vec(),
-            context: 4096,
-            spin: false,
-            queue: 16,
-            clock: None,
-        }
-    }
-}
-
-impl EngineOptions {
-    /// The number of threads that `threads` means on this machine.
-    #[must_use]
-    pub fn thread_count(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            count => count,
-        }
-    }
-}
-
-/// Why a model cannot be loaded. The words are for people.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The graph is of a kind that is not handled.
-    #[error("this model cannot be used: {0}")]
-    Unsupported(String),
-    /// ONNX Runtime does not open it.
-    #[error("{file}: ONNX Runtime cannot open this model: {reason}")]
-    NotOpened {
-        /// The graph's file.
-        file: String,
-        /// ONNX Runtime's words.
-        reason: String,
-    },
-    /// `tokenizer.json` is damaged or newer than this program.
-    #[error("{file}: this tokenizer cannot be read: {reason}")]
-    Tokenizer {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The chat template cannot be read.
-    #[error("the model's chat template cannot be read: {0}")]
-    Template(String),
-    /// The model loads and does not run.
-    #[error("the model was loaded but its first run failed: {0}")]
-    FirstRun(String),
-    /// The worker's thread could not be started or ended early.
-    #[error("the model's thread failed: {0}")]
-    Thread(String),
-}
-
-/// A run that failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// More tokens than the cache holds.
-    #[error("the context holds {capacity} tokens and {needed} are needed")]
-    Full {
-        /// What it holds.
-        capacity: usize,
-        /// What was asked.
-        needed: usize,
-    },
-    /// Nothing to feed.
-    #[error("no tokens were given")]
-    Empty,
-    /// ONNX Runtime failed.
-    #[error(transparent)]
-    Run(#[from] ort::Error),
-}
 
 /// A graph, its cache, and the tokens in the cache.
 #[derive(Debug)]

@@ -29,10 +29,12 @@ pub(crate) fn library_version(path: &Path) -> Result<String, String> {
     if base.is_null() {
         return Err("it returned no interface".to_owned());
     }
-    // SAFETY: not null; the structure is static in the library, which is loaded until the end of this
-    // function, and the text is static as well and copied here.
+    // SAFETY: not null; structure and text are static in the library, which is loaded.
     let version = unsafe { CStr::from_ptr(((*base).GetVersionString)()) };
-    Ok(version.to_string_lossy().into_owned())
+    let version = version.to_string_lossy().into_owned();
+    // stays loaded: it is used a moment later, and unloading runs the clean-up of a library in use
+    std::mem::forget(library);
+    Ok(version)
 }
 
 /// ONNX Runtime's own record of which provider runs which nodes. The session must have been opened with
@@ -50,7 +52,7 @@ pub(crate) fn node_counts(session: &Session) -> Result<NodeCounts, ort::Error> {
             session.ptr(),
             &mut subgraphs,
             &mut length,
-        ))?
+        ))?;
     };
     for index in 0..length {
         // SAFETY: `subgraphs` has `length` entries and belongs to the session, which outlives this function.
@@ -58,7 +60,7 @@ pub(crate) fn node_counts(session: &Session) -> Result<NodeCounts, ort::Error> {
         let mut name: *const c_char = ptr::null();
         // SAFETY: the subgraph is one of the session's; the name stays the session's.
         unsafe {
-            ort::Error::<()>::result_from_status((api.EpAssignedSubgraph_GetEpName)(subgraph, &mut name))?
+            ort::Error::<()>::result_from_status((api.EpAssignedSubgraph_GetEpName)(subgraph, &mut name))?;
         };
         let operators = counts.entry(text(name)).or_default();
         let (mut nodes, mut count) = (ptr::null(), 0usize);
@@ -66,7 +68,7 @@ pub(crate) fn node_counts(session: &Session) -> Result<NodeCounts, ort::Error> {
         unsafe {
             ort::Error::<()>::result_from_status((api.EpAssignedSubgraph_GetNodes)(
                 subgraph, &mut nodes, &mut count,
-            ))?
+            ))?;
         };
         for position in 0..count {
             let mut operator: *const c_char = ptr::null();

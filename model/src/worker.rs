@@ -78,7 +78,7 @@ impl Worker {
                 };
                 drop(loaded);
                 while let Some(job) = queue.pop() {
-                    serve(&mut engine, &tokenizer, &end_tokens, job, &ending);
+                    serve(&mut engine, &tokenizer, &end_tokens, &job, &ending);
                 }
             }
         };
@@ -187,9 +187,10 @@ impl Drop for Shared {
 }
 
 /// Runs one job. After a panic the cache is empty and the next job runs.
-fn serve(engine: &mut Engine, tokenizer: &TextTokenizer, end_tokens: &[u32], job: Job, ending: &AtomicBool) {
-    let reader = job.reader.clone();
-    let calm = guard(&reader, || run::run(engine, tokenizer, end_tokens, job, ending));
+fn serve(engine: &mut Engine, tokenizer: &TextTokenizer, end_tokens: &[u32], job: &Job, ending: &AtomicBool) {
+    let calm = guard(&job.reader, || {
+        run::run(engine, tokenizer, end_tokens, job, ending);
+    });
     if !calm && let Err(error) = engine.reset() {
         tracing::error!(%error, "the cache could not be emptied");
     }

@@ -5,10 +5,12 @@
 //     --check     only look; exit code 1 when something is missing
 //     --gpu       ONNX Runtime for CUDA 13 (Linux and Windows on x64) instead of the ordinary one
 //     --keep      leave the downloaded packages in the cache's `downloads`
+//     --all       also what INKLING_MODEL or INKLING_ORT replace
 //     --record    (for maintainers) write the converted files' hashes into hashes.json instead of checking them
 //
-// The cache is $INKLING_CACHE, else $XDG_CACHE_HOME/inkling, else ~/.cache/inkling. Own models are not fetched here:
-// set INKLING_MODEL to a folder in Hugging Face's ONNX layout, and INKLING_ORT to another runtime library.
+// The cache is $INKLING_CACHE, else $XDG_CACHE_HOME/inkling, else ~/.cache/inkling. With a model of your own (from a
+// model hub, or exported), set INKLING_MODEL to its folder in Hugging Face's ONNX layout: then the default model is
+// not fetched. INKLING_ORT does the same for ONNX Runtime's library.
 
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
@@ -25,12 +27,19 @@ const downloads = join(cache, 'downloads');
 const runtimeFolder = join(cache, 'onnxruntime');
 const modelFolder = join(cache, 'models', hashes.model.folder);
 
-const known = ['--check', '--gpu', '--keep', '--record'];
+const known = ['--all', '--check', '--gpu', '--keep', '--record'];
 const unknown = [...flags].filter((flag) => !known.includes(flag));
 if (unknown.length > 0) fail(`Unknown option ${unknown.join(' ')}; there are ${known.join(' ')}`);
 
-const wanted = runtimeWanted();
-const have = async () => ({ runtime: await runtimeIsHere(), model: await filesAre(modelFolder, hashes.model.outputs) });
+/** What the environment puts in the place of something fetched here. */
+const replaced = (name) => !flags.has('--all') && Boolean(process.env[name]);
+const ownRuntime = replaced('INKLING_ORT');
+const ownModel = replaced('INKLING_MODEL');
+const wanted = ownRuntime ? undefined : runtimeWanted();
+const have = async () => ({
+  runtime: ownRuntime || (await runtimeIsHere()),
+  model: ownModel || (await filesAre(modelFolder, hashes.model.outputs)),
+});
 
 const before = await have();
 if (flags.has('--check')) {
@@ -53,7 +62,10 @@ if (!before.runtime || !before.model || flags.has('--record')) {
     await unlock();
   }
 }
-if (!process.exitCode) say(`ONNX Runtime and the model are in ${cache}`);
+if (!process.exitCode) {
+  say(`ONNX Runtime: ${ownRuntime ? process.env.INKLING_ORT : runtimeFolder}`);
+  say(`Model: ${ownModel ? process.env.INKLING_MODEL : modelFolder}`);
+}
 
 // ---- ONNX Runtime
 

@@ -151,5 +151,6 @@ fn one_line(error: &ort::Error<impl Sized>) -> String {
         .next()
         .unwrap_or_default()
         .trim()
+        .trim_end_matches('.')
         .to_owned()
 }

@@ -101,11 +101,11 @@ pub(crate) fn run(
     engine: &mut Engine,
     tokenizer: &TextTokenizer,
     end_tokens: &[u32],
-    job: Job,
+    job: &Job,
     ending: &AtomicBool,
 ) {
     let reader = &job.reader;
-    let last = match answer(engine, tokenizer, end_tokens, &job, ending) {
+    let last = match answer(engine, tokenizer, end_tokens, job, ending) {
         Ok(Some(summary)) => Ok(Chunk::Done(summary)),
         Ok(None) if ending.load(Ordering::Relaxed) => Err(GenerateError::Gone),
         Ok(None) => return tracing::debug!("the reader left"),

@@ -1,6 +1,12 @@
 //! Everything that needs ONNX Runtime, in one program: the tiny model in the repository, and the real one in the cache.
 //!
 //! What is not in the cache makes a test fail with the command that fetches it; nothing is skipped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where something is wrong"
+)]
+
 mod golden;
 mod refusals;
 mod support;

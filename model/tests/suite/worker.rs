@@ -193,7 +193,6 @@ fn a_second_request_reuses_what_was_read_and_answers_as_if_it_were_the_first() {
     let questions = [
         "What does the relay keep?",
         "What happens to a peer that falls behind?",
-        "Who takes suggestions?",
     ];
     let warm = worker(real(), EngineOptions::default());
     for (index, question) in questions.into_iter().enumerate() {
@@ -206,7 +205,7 @@ fn a_second_request_reuses_what_was_read_and_answers_as_if_it_were_the_first() {
         assert!(summary.reused_tokens > 80 || index == 0, "{summary:?}");
     }
     // the same again: all of the prompt but what is read in any case
-    let (_, summary) = collect(warm.generate(request(questions[2], 20)).unwrap());
+    let (_, summary) = collect(warm.generate(request(questions[1], 20)).unwrap());
     assert_eq!(summary.reused_tokens, summary.prompt_tokens - 2);
 }
 
