@@ -145,6 +145,43 @@ fn several_messages_of_one_frame_are_all_read() {
     assert!(protocol::decode_all(&[]).is_err());
 }
 
+/// What the scan says of an update must be what yrs makes of it: here of documents made by y-prosemirror and by Rust.
+#[test]
+fn the_facts_about_an_update_are_those_that_yrs_sees() {
+    let documents: [&[u8]; 2] = [
+        include_bytes!("golden/document.update.bin"),
+        include_bytes!("golden/document.rust.update.bin"),
+    ];
+    for bytes in documents {
+        let (facts, update) = (
+            UpdateFacts::scan(bytes).unwrap(),
+            yrs::Update::decode_v1(bytes).unwrap(),
+        );
+        let nothing = yrs::StateVector::default();
+        let mut inserted = yrs::IdSet::new();
+        for range in facts.inserts_beyond(&nothing) {
+            inserted.insert(
+                yrs::ID::new(yrs::ClientID::new(range.client), range.clock),
+                range.len,
+            );
+        }
+        assert!(!inserted.is_empty());
+        assert_eq!(inserted, update.insertions(true));
+        let mut deleted = yrs::IdSet::new();
+        for range in facts.deletes() {
+            deleted.insert(
+                yrs::ID::new(yrs::ClientID::new(range.client), range.clock),
+                range.len,
+            );
+        }
+        assert_eq!(&deleted, update.delete_set());
+        assert!(facts.adds_to(&nothing, &yrs::IdSet::new()) && !facts.leaves_hole_in(&nothing));
+        assert!(!facts.adds_to(&update.state_vector(), &deleted));
+        let end = bytes.len() - 1;
+        assert!(UpdateFacts::scan(&bytes[..end]).is_err());
+    }
+}
+
 #[test]
 fn lengths_that_lie_cost_nothing() {
     // Each claims some two thousand million of something: a state vector, an awareness update, clients, blocks, deletes.
