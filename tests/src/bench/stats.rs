@@ -82,3 +82,9 @@ pub fn load() -> String {
 pub fn row(name: &str, value: &str, goal: &str) {
     println!("  {name:<44} {value:<62} {goal}");
 }
+
+/// The middle of sorted values; 0 when there are none.
+#[must_use]
+pub fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}

@@ -22,6 +22,8 @@ struct Args {
 enum Bench {
     Relay,
     Open,
+    Model,
+    FirstWord,
 }
 
 #[tokio::main]
@@ -33,6 +35,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Bench::Open) {
         bench::open::run(&args.server, &args.trace).await?;
+    }
+    if wanted(Bench::Model) {
+        bench::model::run().await?;
+    }
+    if wanted(Bench::FirstWord) {
+        bench::first_word::run(&args.server).await?;
     }
     Ok(())
 }
