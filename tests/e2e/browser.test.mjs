@@ -49,6 +49,7 @@ const text = (page) => page.locator('.ProseMirror').evaluate((surface) => {
 const see = (page, words) => page.waitForFunction(
   (expected) => document.querySelector('.ProseMirror').innerText.includes(expected), words, { timeout: SLOW });
 const cards = (page) => page.getByTestId('card');
+const saved = (page) => page.locator('[data-testid=saved][data-look=saved]');
 
 test('two people type in one document and see each other', async () => {
   const ann = await open('Ann');
@@ -73,7 +74,7 @@ test('two people type in one document and see each other', async () => {
   }
   await ann.locator('.ink-caret-label', { hasText: 'Bob' }).waitFor({ state: 'attached' });
   await bob.locator('.ink-caret-label', { hasText: 'Ann' }).waitFor({ state: 'attached' });
-  await ann.getByTestId('saved').filter({ hasText: /saved/i }).waitFor();
+  await saved(ann).waitFor();
   await picture(ann, 'two-people');
 });
 
@@ -108,7 +109,10 @@ async function ask(page, kind, instruction) {
 
 test('the model is a person in the list; its proposal grows for all and enters the text only when accepted', async () => {
   const [ann, bob] = pages;
-  await ann.getByTestId('people').getByText(/SmolLM2/i).first().waitFor();
+  await ann.getByTestId('people').click();
+  await ann.getByTestId('person-list').getByText(/SmolLM2/i).first().waitFor();
+  await picture(ann, 'people');
+  await ann.keyboard.press('Escape');
   await ann.locator('.ProseMirror p', { hasText: 'old lighthouse.' }).click();
   await ann.keyboard.press('End');
   const before = await text(bob);
@@ -194,7 +198,7 @@ test('rewriting a selection proposes a replacement; other people\'s later letter
 
 test('it is all still there after a reload and after a restart of the server', async () => {
   const [ann, bob] = pages;
-  await ann.getByTestId('saved').filter({ hasText: /saved/i }).waitFor();
+  await saved(ann).waitFor();
   const before = await text(ann);
   await ann.reload();
   await ann.locator('.ProseMirror[contenteditable=true]').waitFor();
@@ -204,10 +208,10 @@ test('it is all still there after a reload and after a restart of the server', a
   await bob.locator('.ProseMirror').click();
   await bob.keyboard.press('Control+Home');
   await bob.keyboard.type('Written without a server. ');
-  await bob.getByTestId('saved').filter({ hasText: /offline|not saved|unsaved/i }).waitFor();
+  await bob.locator('[data-testid=saved][data-look=offline]').waitFor();
   server = await Server.start({ data: server.data, port: server.port });
   await see(ann, 'Written without a server.');
-  await bob.getByTestId('saved').filter({ hasText: /saved/i }).waitFor();
+  await saved(bob).waitFor();
   assert.equal(await text(ann), await text(bob));
   assert.ok((await text(ann)).includes('ZZZ'));
 });
@@ -224,7 +228,7 @@ test('dark, narrow and by keyboard', async () => {
 test('a document that does not exist is said in words', async () => {
   const page = await (await browser.newContext()).newPage();
   await page.goto(`${server.url}/#/d/no-such-document`);
-  await page.getByText(/no (such )?document|not found|does not exist/i).first().waitFor({ timeout: SLOW });
+  await page.getByTestId('document-missing').waitFor({ timeout: SLOW });
 });
 
 test('no page reported an error', () => {
