@@ -27,6 +27,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .init();
     let background = runtime::start(&config)?;
     let relay = background.relay();
+    let page = format!("index.html#/d/{}", background.first_document()?);
     let app = tauri::Builder::default()
         .manage(window_link::WindowLinks::new(relay.clone(), background.handle()))
         .manage(relay)
@@ -36,8 +37,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             commands::link_close,
             commands::api_request
         ])
-        .setup(|app| {
-            WebviewWindowBuilder::new(app, "main", WebviewUrl::App("index.html".into()))
+        .setup(move |app| {
+            WebviewWindowBuilder::new(app, "main", WebviewUrl::App(page.into()))
                 .title("Inkling")
                 .inner_size(1240.0, 820.0)
                 .min_inner_size(420.0, 420.0)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use sync_server::{Relay, RelayConfig, ai};
+use sync_server::{DocId, Relay, RelayConfig, ai};
 
 use crate::config::Config;
 
@@ -32,6 +32,11 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Background> {
 impl Background {
     pub(crate) fn relay(&self) -> Relay {
         self.relay.clone()
+    }
+
+    /// The document to begin with: the one that was changed last, or a welcome in an empty store.
+    pub(crate) fn first_document(&self) -> anyhow::Result<DocId> {
+        self.runtime.block_on(self.relay.first_document()).context("there is no document to begin with")
     }
 
     pub(crate) fn handle(&self) -> tokio::runtime::Handle {

@@ -30,6 +30,7 @@ pub mod uplink;
 pub mod welcome;
 
 pub use access::Access;
+pub use crdt::DocId;
 pub use limits::Limits;
 pub use outbox::{CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Closing};
 pub use relay::{ApiAnswer, DeviceStatus, FramePipe, ModelStatus, Relay, RelayConfig, RelayError, UiSource};

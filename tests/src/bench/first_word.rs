@@ -40,7 +40,7 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
     fill(body.replica.doc());
     body.flush().await?;
     body.until("an AI peer", |replica| {
-        replica.awareness().states().any(|(_, state)| state["user"]["kind"] == "ai")
+        replica.awareness().others().any(|(_, state)| state["user"]["kind"] == "ai")
     })
     .await?;
 
