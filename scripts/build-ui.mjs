@@ -35,14 +35,14 @@ async function step(name, inputs, outputs, work) {
   marker.done();
 }
 
-/** The build machine's paths would otherwise end up in panic messages, and so in the page. */
-function withoutPaths() {
+/** Flags for rustc: no paths of the build machine in panic messages, and so in the page; and Leptos' way to a small page. */
+function rustFlags() {
   const names = [
-    [root, 'inkling'],
     [process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'cargo'],
     [output('rustc', ['--print', 'sysroot']), 'rust'],
   ];
   const flags = names.filter(([from]) => from).map(([from, to]) => `--remap-path-prefix=${from}=/${to}`);
+  flags.push('--cfg=erase_components');
   // With a separator that cannot occur in a path, so that spaces in one do no harm.
   return { CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f') };
 }
@@ -60,7 +60,7 @@ function optimiser() {
 async function shell() {
   const wasm = join(target, 'wasm32-unknown-unknown', 'wasm', 'ui.wasm');
   // Cargo knows best what is fresh.
-  await run('cargo', ['build', '-q', '-p', 'ui', '--lib', '--target', 'wasm32-unknown-unknown', '--profile', 'wasm'], { env: withoutPaths() });
+  await run('cargo', ['build', '-q', '-p', 'ui', '--lib', '--target', 'wasm32-unknown-unknown', '--profile', 'wasm'], { env: rustFlags() });
   const bundler = program('ui-bundle', 'wasm');
   await run('cargo', ['build', '-q', '-p', 'ui-bundle', '--profile', 'wasm']);
   const wasmOpt = fast ? undefined : optimiser();

@@ -141,13 +141,16 @@ fn Head(card: Memo<Card>) -> impl IntoView {
                 .map(|author| author.model.clone().unwrap_or_else(|| author.name.clone()));
             let asked = (!card.mine && !card.requester.name.is_empty())
                 .then(|| format!("for {}", card.requester.name));
-            [author, asked]
+            let speed = card.stats.and_then(|stats| stats.tokens_per_second);
+            let speed = speed.filter(|speed| *speed > 0.0).map(words::speed);
+            [author, asked, speed]
                 .into_iter()
                 .flatten()
                 .collect::<Vec<_>>()
-                .join(" ")
+                .join(" · ")
         })
     };
+    let figures = move || card.with(|card| card.stats.as_ref().map(words::figures).unwrap_or_default());
     let decided = move || {
         card.with(|card| {
             let by = card
@@ -164,11 +167,9 @@ fn Head(card: Memo<Card>) -> impl IntoView {
                 CardState::Failed => Icon::Problem,
                 _ => Icon::Spark,
             }))}</span>
-            <div class="card-words">
-                <h3>{title}</h3>
-                <p class="card-by">{move || decided().unwrap_or_else(by)}</p>
-            </div>
+            <h3>{title}</h3>
             <span class="card-state">{move || card.with(words::card_state)}</span>
+            <p class="card-by" title=move || figures().join(", ")>{move || decided().unwrap_or_else(by)}</p>
         </header>
     }
 }
@@ -232,15 +233,6 @@ fn Actions(card: Memo<Card>) -> impl IntoView {
         )
     });
     let busy = move || card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id)));
-    let figures = move || {
-        card.with(|card| {
-            card.stats
-                .as_ref()
-                .map(words::figures)
-                .unwrap_or_default()
-                .join(" · ")
-        })
-    };
     view! {
         <div class="card-actions" aria-busy=move || busy().to_string()>
             {move || {
@@ -254,9 +246,6 @@ fn Actions(card: Memo<Card>) -> impl IntoView {
                 }
             }}
             <span class="spring"></span>
-            <Show when=move || card.with(|card| card.state == CardState::Pending) && !figures().is_empty()>
-                <span class="card-figures">{figures}</span>
-            </Show>
             <Show when=move || card.with(|card| card.top.is_some() && !card.detached)>
                 <button
                     type="button" class="quiet small" data-testid="reveal" aria-label="Show in the text" title="Show in the text"

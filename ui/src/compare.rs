@@ -22,25 +22,62 @@ pub struct Piece {
     pub text: String,
 }
 
+/// Of texts less alike than this the old one is shown whole and then the new one: words found in both by chance would
+/// only make both unreadable.
+const ALIKE: f32 = 0.5;
+
 /// The newer text in pieces, with what is gone from the older one in its place.
 #[must_use]
 pub fn words(older: &str, newer: &str) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    for change in TextDiff::from_words(older, newer).iter_all_changes() {
-        let kind = match change.tag() {
-            ChangeTag::Equal => Change::Same,
-            ChangeTag::Insert => Change::Added,
-            ChangeTag::Delete => Change::Removed,
-        };
-        match pieces.last_mut() {
-            Some(piece) if piece.change == kind => piece.text.push_str(change.value()),
-            _ => pieces.push(Piece {
-                change: kind,
-                text: change.value().to_owned(),
-            }),
+    let difference = TextDiff::from_words(older, newer);
+    let mut pieces = Vec::new();
+    if difference.ratio() < ALIKE {
+        push(&mut pieces, Change::Removed, older);
+        push(&mut pieces, Change::Added, newer);
+        return pieces;
+    }
+    // What is removed and added in one place is gathered until the texts agree again, in more than a space.
+    let (mut removed, mut added, mut between) = (String::new(), String::new(), String::new());
+    for change in difference.iter_all_changes() {
+        let changing = !(removed.is_empty() && added.is_empty());
+        match change.tag() {
+            ChangeTag::Equal if changing && change.value().trim().is_empty() => {
+                between.push_str(change.value())
+            }
+            ChangeTag::Equal => {
+                push(&mut pieces, Change::Removed, &std::mem::take(&mut removed));
+                push(&mut pieces, Change::Added, &std::mem::take(&mut added));
+                push(&mut pieces, Change::Same, &std::mem::take(&mut between));
+                push(&mut pieces, Change::Same, change.value());
+            }
+            tag => {
+                removed.push_str(&between);
+                added.push_str(&std::mem::take(&mut between));
+                let side = if tag == ChangeTag::Delete {
+                    &mut removed
+                } else {
+                    &mut added
+                };
+                side.push_str(change.value());
+            }
         }
     }
+    push(&mut pieces, Change::Removed, &removed);
+    push(&mut pieces, Change::Added, &added);
+    push(&mut pieces, Change::Same, &between);
     pieces
+}
+
+/// Adds to the last piece where that is of the same kind.
+fn push(pieces: &mut Vec<Piece>, change: Change, text: &str) {
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(piece) if piece.change == change => piece.text.push_str(text),
+        _ => pieces.push(Piece {
+            change,
+            text: text.to_owned(),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -73,12 +110,39 @@ mod tests {
     #[test]
     fn an_inserted_word_is_marked_alone() {
         let pieces = words("the calm sea", "the very calm sea");
-        let added: Vec<_> = pieces
+        let shown: Vec<_> = pieces
             .iter()
-            .filter(|piece| piece.change == Change::Added)
-            .map(|piece| piece.text.trim())
+            .map(|piece| (piece.change, piece.text.as_str()))
             .collect();
-        assert_eq!(added, ["very"]);
-        assert!(pieces.iter().all(|piece| piece.change != Change::Removed));
+        let same = Change::Same;
+        assert_eq!(
+            shown,
+            [(same, "the "), (Change::Added, "very "), (same, "calm sea")]
+        );
+    }
+
+    #[test]
+    fn several_words_replaced_together_are_one_change() {
+        let pieces = words(
+            "we met at the old grey house by the sea",
+            "we met at a small red barn by the sea",
+        );
+        let shown: Vec<_> = pieces
+            .iter()
+            .map(|piece| (piece.change, piece.text.as_str()))
+            .collect();
+        let expected = [
+            (Change::Same, "we met at "),
+            (Change::Removed, "the old grey house"),
+            (Change::Added, "a small red barn"),
+            (Change::Same, " by the sea"),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn texts_that_have_little_in_common_are_not_mixed() {
+        let pieces = words("the sea casts its spell on one", "a lamp, the harbour and bread");
+        assert_eq!(pieces.len(), 2);
     }
 }

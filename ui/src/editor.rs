@@ -33,7 +33,7 @@ extern "C" {
     #[wasm_bindgen(js_namespace = inkling, js_name = setUser)]
     fn js_set_user(user: &str);
     #[wasm_bindgen(js_namespace = inkling, js_name = api, catch)]
-    async fn js_api(method: &str, path: &str, body: Option<String>) -> Result<JsValue, JsValue>;
+    async fn js_api(method: &str, path: &str, body: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_namespace = inkling, js_name = platform)]
     fn js_platform() -> String;
 }
@@ -132,7 +132,8 @@ pub(crate) fn is_desktop() -> bool {
 
 /// Calls the REST API; `path` below `/api/v1`.
 async fn api(method: &str, path: &str, body: Option<Value>) -> ApiAnswer {
-    read(js_api(method, path, body.map(|body| body.to_string())).await).unwrap_or_default()
+    let body = body.map_or(JsValue::NULL, |body| JsValue::from_str(&body.to_string()));
+    read(js_api(method, path, &body).await).unwrap_or_default()
 }
 
 /// `GET`, read as JSON.

@@ -9,7 +9,7 @@ use crate::ask_bar::{AskBar, AskBubble};
 use crate::browser;
 use crate::editor;
 use crate::header::Header;
-use crate::icon::{Icon, icon};
+use crate::icon::{Icon, icon, mark};
 use crate::link_dialog::LinkDialog;
 use crate::margin::Margin;
 use crate::preview_dialog::PreviewDialog;
@@ -72,6 +72,9 @@ pub(crate) fn EditorView(doc: String) -> impl IntoView {
 #[component]
 fn Missing(words: String) -> impl IntoView {
     view! {
+        <header class="bar list-bar">
+            <a class="brand" href=Route::List.hash()>{mark()} "Inkling"</a>
+        </header>
         <main class="list">
             <div class="empty" role="alert" data-testid="document-missing">
                 {icon(Icon::Document)}
@@ -198,9 +201,9 @@ fn next_region(backwards: bool) {
             editor::command("focus");
             return;
         }
-        let inside =
-            format!("{region} .card, {region} button:not(:disabled):not([tabindex='-1']), {region} a[href]");
-        if browser::focus(&inside) {
+        let card = format!("{region} .card");
+        let control = format!("{region} button:not(:disabled):not([tabindex='-1']), {region} a[href]");
+        if browser::focus(&card) || browser::focus(&control) {
             return;
         }
     }

@@ -8,7 +8,10 @@
 
 #![cfg_attr(
     target_arch = "wasm32",
-    allow(unreachable_pub, reason = "#[component] makes the types of a component's properties public")
+    allow(
+        unreachable_pub,
+        reason = "#[component] makes the types of a component's properties public"
+    )
 )]
 
 pub mod address;

@@ -18,6 +18,10 @@ pub(crate) enum Opens {
     Panel,
 }
 
+/// Closes the menu that an item is in.
+#[derive(Clone, Copy)]
+struct Choice(Callback<()>);
+
 /// Selects what can have the focus.
 const INSIDE: &str =
     "button:not(:disabled), input:not(:disabled), select:not(:disabled), a[href], [tabindex='0']";
@@ -113,6 +117,7 @@ fn Opened(
     on_choice: Callback<()>,
     children: Children,
 ) -> impl IntoView {
+    provide_context(Choice(on_choice));
     let panel = NodeRef::<html::Div>::new();
     let corner = RwSignal::new(Corner { left: 0.0, top: 0.0 });
     panel.on_load(move |panel| {
@@ -150,7 +155,6 @@ fn Opened(
             style:left=move || format!("{}px", corner.get().left)
             style:top=move || format!("{}px", corner.get().top)
             on:keydown=on_key
-            on:click=move |_| if opens == Opens::Menu { on_choice.run(()) }
         >
             {children()}
         </div>
@@ -201,6 +205,14 @@ pub(crate) fn MenuItem(
     /// Words, icons.
     children: Children,
 ) -> impl IntoView {
+    let menu = use_context::<Choice>();
+    let press = move |_| {
+        // First closed, so that a dialog that the command opens gives the focus back to the menu's button.
+        if let Some(Choice(close)) = menu {
+            close.run(());
+        }
+        run.run(());
+    };
     view! {
         <button
             type="button"
@@ -211,7 +223,7 @@ pub(crate) fn MenuItem(
             data-chosen=move || chosen.get().then_some("")
             aria-current=move || chosen.get().then_some("true")
             disabled=move || disabled.get()
-            on:click=move |_| run.run(())
+            on:click=press
         >
             {children()}
         </button>

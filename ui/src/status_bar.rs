@@ -89,9 +89,12 @@ fn SavedWords() -> impl IntoView {
         SavedLook::Problem => ("problem", Icon::Problem),
     };
     view! {
-        <span class="status-item" role="status" data-testid="saved" data-look=move || look().0>
-            {move || icon(look().1)} <span>{move || saved.get().1}</span>
-        </span>
+        // Nothing can be unsaved while the document has not even arrived.
+        <Show when=move || session.ready.get()>
+            <span class="status-item" role="status" data-testid="saved" data-look=move || look().0>
+                {move || icon(look().1)} <span>{move || saved.get().1}</span>
+            </span>
+        </Show>
     }
 }
 

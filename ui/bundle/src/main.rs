@@ -19,6 +19,7 @@ fn main() -> Result<()> {
         .out_name("shell")
         .web(true)?
         .typescript(false)
+        .omit_default_module_path(false)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(&folder)
