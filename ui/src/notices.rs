@@ -1,0 +1,109 @@
+//! Words that come and go: notices at the edge of the page, and the sentences that only screen readers hear.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+
+use crate::events::Level;
+use crate::icon::{Icon, icon};
+use crate::state::Shell;
+
+/// How long a notice stays that nobody has to act on.
+const STAY: Duration = Duration::from_secs(7);
+
+/// A notice on the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Toast {
+    number: u64,
+    level: Level,
+    message: String,
+}
+
+/// The notices that are shown, and what is said aloud.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notices {
+    toasts: RwSignal<Vec<Toast>>,
+    spoken: RwSignal<String>,
+    count: StoredValue<u64>,
+}
+
+impl Notices {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            toasts: RwSignal::default(),
+            spoken: RwSignal::default(),
+            count: StoredValue::new(0),
+        }
+    }
+
+    /// Shows words. Errors stay until they are put away, the others go by themselves.
+    pub(crate) fn tell(self, level: Level, message: impl Into<String>) {
+        let message = message.into();
+        self.count.update_value(|count| *count += 1);
+        let number = self.count.get_value();
+        self.toasts.update(|toasts| {
+            toasts.retain(|toast| toast.message != message); // the same words twice are said once
+            toasts.push(Toast {
+                number,
+                level,
+                message,
+            });
+            let surplus = toasts.len().saturating_sub(4);
+            toasts.drain(..surplus);
+        });
+        if level != Level::Error {
+            set_timeout(move || self.put_away(number), STAY);
+        }
+    }
+
+    /// Shows that something failed.
+    pub(crate) fn fail(self, message: impl Into<String>) {
+        self.tell(Level::Error, message);
+    }
+
+    /// Lets screen readers say something; nothing is shown.
+    pub(crate) fn speak(self, sentence: String) {
+        self.spoken.set(sentence);
+    }
+
+    fn put_away(self, number: u64) {
+        self.toasts
+            .try_update(|toasts| toasts.retain(|toast| toast.number != number));
+    }
+}
+
+/// Where notices appear.
+#[component]
+pub(crate) fn NoticeList() -> impl IntoView {
+    let notices = expect_context::<Shell>().notices;
+    view! {
+        <div class="toasts" aria-live="polite" data-testid="notices">
+            <For each=move || notices.toasts.get() key=|toast| toast.number let:toast>
+                <Notice toast=toast />
+            </For>
+        </div>
+        <div class="unseen" aria-live="polite" data-testid="announcer">{move || notices.spoken.get()}</div>
+    }
+}
+
+#[component]
+fn Notice(toast: Toast) -> impl IntoView {
+    let notices = expect_context::<Shell>().notices;
+    let (name, picture) = match toast.level {
+        Level::Info => ("info", Icon::Info),
+        Level::Warning => ("warning", Icon::Problem),
+        Level::Error => ("error", Icon::Problem),
+    };
+    let number = toast.number;
+    let role = (toast.level == Level::Error).then_some("alert");
+    view! {
+        <div class="toast" data-level=name role=role data-testid="notice">
+            {icon(picture)}
+            <p>{toast.message}</p>
+            <button class="quiet small" aria-label="Put this notice away" on:click=move |_| notices.put_away(number)>
+                {icon(Icon::Close)}
+            </button>
+        </div>
+    }
+}
