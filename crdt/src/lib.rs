@@ -5,10 +5,9 @@
 //! every test is a list of events, and the crate builds for the browser.
 //!
 //! In reading order: [`ids`] (who and what), [`node`] and [`content`] (the text as ProseMirror's tree, in and out of Yjs),
-//! [`doc`] (the roots of a document), [`anchor`] (places in the text), [`margin`] (requests and proposals),
-//! [`decision`] (what becomes of them), [`protocol`]
-//! (what travels), [`awareness`] and [`replica`] (a client's copy), [`room`] (the relay's, with everybody who has it open),
-//! [`authorship`] (who wrote what).
+//! [`markdown`] (that tree in and out of Markdown), [`doc`] (the roots of a document), [`anchor`] (places in the text),
+//! [`margin`] (requests and proposals), [`decision`] (what becomes of them), [`protocol`] (what travels), [`awareness`] and
+//! [`replica`] (a client's copy), [`room`] (the relay's, with everybody who has it open), [`authorship`] (who wrote what).
 
 pub mod anchor;
 pub mod authorship;

@@ -5,7 +5,7 @@ use crdt::node::sort_marks;
 use crdt::{Mark, Node, doc};
 use proptest::prelude::*;
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, ReadTxn, StateVector, Transact, Update, XmlFragment, XmlOut, XmlTextRef};
+use yrs::{Doc, ReadTxn, StateVector, Transact, Update, XmlElementPrelim, XmlFragment, XmlOut, XmlTextRef};
 
 const GOLDEN_JSON: &str = include_str!("golden/document.json");
 const GOLDEN_UPDATE: &[u8] = include_bytes!("golden/document.update.bin");
@@ -136,6 +136,29 @@ fn inserting_keeps_apart_from_the_marks_around_it_on_every_replica() {
     assert_eq!(body(&doc)[0].content, expected);
     let copy = from_update(&doc.transact().encode_state_as_update_v1(&StateVector::default()));
     assert_eq!(body(&copy)[0].content, expected);
+}
+
+#[test]
+fn a_document_nested_beyond_all_reason_is_read_within_bounds() {
+    let doc = doc::open(2);
+    let root = doc::fragment(&doc);
+    {
+        let mut txn = doc.transact_mut();
+        let quote = || XmlElementPrelim::empty("blockquote");
+        let mut inner = root.insert(&mut txn, 0, quote());
+        for _ in 0..20_000 {
+            inner = inner.insert(&mut txn, 0, quote());
+        }
+    }
+    let mut depth = 0;
+    let nodes = body(&doc);
+    let mut at = &nodes;
+    while let Some(node) = at.first() {
+        depth += 1;
+        at = &node.content;
+    }
+    assert_eq!(depth, 201);
+    assert!(!crdt::markdown::write(&nodes).is_empty());
 }
 
 /// A document of one paragraph of one text.

@@ -10,20 +10,30 @@ use crate::node::{Mark, Node, NodeAttrs, push_inline, sort_marks};
 /// y-prosemirror appends `--` and this many characters of base64 to marks that may overlap themselves.
 const HASH_LENGTH: usize = 8;
 
+/// Elements deeper than this are read as empty: it bounds the stack that a hostile document takes.
+const MAX_DEPTH: usize = 200;
+
 /// The children of the document's root or of an element.
 #[must_use]
 pub fn read<P: XmlFragment, T: ReadTxn>(parent: &P, txn: &T) -> Vec<Node> {
+    read_children(parent, txn, 0)
+}
+
+fn read_children<P: XmlFragment, T: ReadTxn>(parent: &P, txn: &T, depth: usize) -> Vec<Node> {
     let mut nodes = Vec::new();
+    if depth > MAX_DEPTH {
+        return nodes;
+    }
     for child in parent.children(txn) {
         match child {
-            XmlOut::Element(element) => nodes.push(read_element(&element, txn)),
+            XmlOut::Element(element) => nodes.push(read_at(&element, txn, depth)),
             XmlOut::Text(text) => {
                 for node in read_text(&text, txn) {
                     push_inline(&mut nodes, node);
                 }
             }
             // y-prosemirror never nests fragments; their children are what a reader would want.
-            XmlOut::Fragment(fragment) => nodes.extend(read(&fragment, txn)),
+            XmlOut::Fragment(fragment) => nodes.extend(read_children(&fragment, txn, depth + 1)),
         }
     }
     nodes
@@ -32,6 +42,10 @@ pub fn read<P: XmlFragment, T: ReadTxn>(parent: &P, txn: &T) -> Vec<Node> {
 /// An element with its attributes and children.
 #[must_use]
 pub fn read_element<T: ReadTxn>(element: &XmlElementRef, txn: &T) -> Node {
+    read_at(element, txn, 0)
+}
+
+fn read_at<T: ReadTxn>(element: &XmlElementRef, txn: &T, depth: usize) -> Node {
     let mut attrs = NodeAttrs::new();
     for (name, value) in element.attributes(txn) {
         let value = from_any(&value.to_json(txn));
@@ -43,7 +57,7 @@ pub fn read_element<T: ReadTxn>(element: &XmlElementRef, txn: &T) -> Node {
     Node {
         kind,
         attrs,
-        content: read(element, txn),
+        content: read_children(element, txn, depth + 1),
         ..Node::default()
     }
 }

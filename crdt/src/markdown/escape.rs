@@ -105,9 +105,10 @@ fn block_mark(chars: &[char]) -> Option<usize> {
     }
 }
 
-/// A code span. `None` if no code span can say it, which is so for some backslashes in tables.
-pub(super) fn code_span(code: &str, in_table: bool) -> Option<String> {
-    if in_table && code.contains("\\|") {
+/// A code span. `None` if no code span can say it: for some backslashes in tables, and for a bracket within brackets, where
+/// ``[`]: x`](y)`` would define a link.
+pub(super) fn code_span(code: &str, in_table: bool, in_brackets: bool) -> Option<String> {
+    if (in_table && code.contains("\\|")) || (in_brackets && code.contains(']')) {
         return None;
     }
     let fence = "`".repeat(longest_run(code, '`') + 1);
@@ -131,15 +132,39 @@ pub(super) fn longest_run(text: &str, wanted: char) -> usize {
 
 /// A link's destination and title, as they stand between its parentheses.
 pub(super) fn destination(href: &str, title: Option<&str>, in_table: bool) -> String {
-    let bare = !href.is_empty()
-        && !href.starts_with('<')
-        && !href.chars().any(|char| char.is_whitespace() || char.is_control());
-    let href = quoted(href, if bare { &['(', ')'] } else { &['<', '>'] }, in_table);
+    if href.is_empty() && title.is_none() {
+        return String::new();
+    }
+    let blank = |char: char| char.is_whitespace() || char.is_control();
+    let bare = !href.is_empty() && !href.starts_with('<') && !href.contains(blank);
+    let special: &[char] = match bare {
+        true if balanced(href) => &[],
+        true => &['(', ')'],
+        false => &['<', '>'],
+    };
+    let href = quoted(href, special, in_table);
     let href = if bare { href } else { format!("<{href}>") };
     match title {
         Some(title) => format!("{href} \"{}\"", quoted(title, &['"'], in_table)),
         None => href,
     }
+}
+
+/// Whether each parenthesis has its partner, not too deep for any reader.
+fn balanced(href: &str) -> bool {
+    let mut depth = 0_u32;
+    for char in href.chars() {
+        match char {
+            '(' => depth += 1,
+            ')' if depth == 0 => return false,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth > 3 {
+            return false;
+        }
+    }
+    depth == 0
 }
 
 /// The language of a fenced block, as it stands behind the fence.

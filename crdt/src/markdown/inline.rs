@@ -116,17 +116,18 @@ struct Around {
     /// The characters beside them, none at a line's edge.
     before: Option<char>,
     after: Option<char>,
-    /// Stars are open around them.
+    /// Three stars that opened two marks at once stand somewhere before them.
     in_stars: bool,
-    /// Those stars stand just before them, so that more stars are one run with them.
+    /// Stars stand just before them, so that more stars are one run with them.
     at_stars: bool,
 }
 
 /// Decides which marks are tags.
 ///
 /// Delimiters open a mark if a letter or digit follows them, or if a space or punctuation stands before them (and close it
-/// the other way round): a little stricter than CommonMark's "flanking", so it holds for characters of any script. Stars
-/// within stars must not look as if they closed those.
+/// the other way round): a little stricter than CommonMark's "flanking", so it holds for characters of any script. Of three
+/// stars that opened two marks one or two are left when the inner mark ends, and then stars must not look as if they closed
+/// the outer.
 fn choose(spans: &mut [Span<'_>], around: Around) {
     let edges: Vec<_> = spans
         .iter()
@@ -172,9 +173,10 @@ fn choose(spans: &mut [Span<'_>], around: Around) {
 
 /// Whether stars between these characters could be understood as closing.
 fn could_close(before: Option<char>, after: Option<char>) -> bool {
-    let open = before.is_none_or(char::is_whitespace);
+    let open = before.is_some_and(char::is_whitespace);
+    // Before a break's `<br>` there is none, and its `>` is punctuation.
     let hinge =
-        before.is_some_and(|char| char.is_ascii_punctuation()) && after.is_some_and(char::is_alphanumeric);
+        before.is_none_or(|char| char.is_ascii_punctuation()) && after.is_some_and(char::is_alphanumeric);
     !(open || hinge)
 }
 
@@ -264,7 +266,7 @@ impl Printer {
     }
 
     fn code(&mut self, code: &str) {
-        if let Some(span) = code_span(code, self.line == Line::Cell) {
+        if let Some(span) = code_span(code, self.line == Line::Cell, self.in_brackets) {
             self.out.push_str(&span);
         } else {
             self.out.push_str("<code>");

@@ -23,7 +23,7 @@ pub fn parse(markdown: &str) -> Vec<Node> {
         markdown
     };
     let mut builder = Builder {
-        frames: vec![Frame::new(Kind::Root)],
+        frames: vec![Frame::new(Kind::Root, 0)],
         ..Builder::default()
     };
     for event in Parser::new_ext(markdown, options) {
@@ -39,14 +39,25 @@ struct Frame {
     blocks: Vec<Node>,
     /// Inline content that is not yet a block: list items and cells have no paragraph of their own in tight lists.
     pieces: Vec<Piece>,
+    /// How many quotes and list items are open around it.
+    depth: usize,
 }
 
 impl Frame {
-    const fn new(kind: Kind) -> Self {
+    const fn new(kind: Kind, depth: usize) -> Self {
         Self {
             kind,
             blocks: Vec::new(),
             pieces: Vec::new(),
+            depth,
+        }
+    }
+
+    /// How many quotes and list items are open within it.
+    const fn depth_within(&self) -> usize {
+        match self.kind {
+            Kind::Quote | Kind::Item { .. } => self.depth + 1,
+            _ => self.depth,
         }
     }
 }
@@ -98,9 +109,7 @@ impl Builder {
             Event::InlineHtml(html) => {
                 if self.images.is_empty() {
                     let marks = self.current_marks();
-                    if let Some(piece) = html_piece(&html, marks) {
-                        self.piece(piece);
-                    }
+                    self.piece(html_piece(&html, marks));
                 } else {
                     self.text(&html);
                 }
@@ -286,12 +295,12 @@ impl Builder {
 
     fn open(&mut self, kind: Kind) {
         self.flush();
-        self.frames.push(Frame::new(kind));
+        let depth = self.frames.last().map_or(0, Frame::depth_within);
+        self.frames.push(Frame::new(kind, depth));
     }
 
     fn open_nested(&mut self, kind: Kind) {
-        let nested = |frame: &&Frame| matches!(frame.kind, Kind::Quote | Kind::Item { .. });
-        let depth = self.frames.iter().filter(nested).count();
+        let depth = self.frames.last().map_or(0, Frame::depth_within);
         self.open(if depth < MAX_DEPTH { kind } else { Kind::Through });
     }
 

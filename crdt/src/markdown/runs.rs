@@ -16,6 +16,9 @@ pub(super) enum Piece {
     },
 }
 
+/// More tags within each other than anybody writes: each end looks through what stands since its beginning.
+const MAX_OPEN_TAGS: usize = 16;
+
 /// Marks whose delimiters cannot stand beside a space, and that say little about one.
 const HUGGING_MARKS: [&str; 3] = ["bold", "italic", "strike"];
 
@@ -33,10 +36,10 @@ const TAGS: [(&str, &str); 10] = [
     ("code", "code"),
 ];
 
-/// What a piece of inline HTML means: a break, a mark, nothing (a comment), or itself as text.
-pub(super) fn html_piece(html: &str, marks: Vec<Mark>) -> Option<Piece> {
+/// What a piece of inline HTML means: a break, a mark, nothing (a comment, as an empty text), or itself as text.
+pub(super) fn html_piece(html: &str, marks: Vec<Mark>) -> Piece {
     if html.starts_with("<!--") {
-        return None;
+        return Piece::Node(Node::text("", Vec::new()));
     }
     let inner = html
         .trim_start_matches('<')
@@ -44,11 +47,11 @@ pub(super) fn html_piece(html: &str, marks: Vec<Mark>) -> Option<Piece> {
         .trim()
         .to_ascii_lowercase();
     if is_break(&inner) {
-        return Some(Piece::Node(Node::element("hardBreak", Vec::new())));
+        return Piece::Node(Node::element("hardBreak", Vec::new()));
     }
-    let literal = Node::text(html, marks);
+    let literal = Node::text(html.replace('\n', " "), marks);
     let name = inner.strip_prefix('/').unwrap_or(&inner);
-    Some(match TAGS.iter().find(|(tag, _)| *tag == name) {
+    match TAGS.iter().find(|(tag, _)| *tag == name) {
         Some((_, mark)) => Piece::Tag {
             mark,
             name: name.to_owned(),
@@ -56,7 +59,7 @@ pub(super) fn html_piece(html: &str, marks: Vec<Mark>) -> Option<Piece> {
             literal,
         },
         None => Piece::Node(literal),
-    })
+    }
 }
 
 fn is_break(tag: &str) -> bool {
@@ -107,7 +110,7 @@ pub(super) fn blocks_of(pieces: Vec<Piece>) -> Vec<Node> {
     let mut inline: Vec<Node> = Vec::new();
     for node in nodes {
         if node.is_inline() {
-            push_inline(&mut inline, node);
+            inline.push(node);
         } else {
             trim_end(&mut inline);
             paragraph(&mut blocks, &mut inline);
@@ -120,9 +123,22 @@ pub(super) fn blocks_of(pieces: Vec<Piece>) -> Vec<Node> {
 
 fn paragraph(blocks: &mut Vec<Node>, inline: &mut Vec<Node>) {
     let mut content = std::mem::take(inline);
-    if blocks.last().is_some_and(|block| block.kind == "image") {
+    let comment = |node: Option<&Node>| node.is_some_and(|node| node.text.as_deref() == Some(""));
+    // The space beside a comment at the edge goes with it.
+    if comment(content.first()) || blocks.last().is_some_and(|block| block.kind == "image") {
         trim_start(&mut content);
     }
+    if comment(content.last()) {
+        trim_end(&mut content);
+    }
+    let mut inline = Vec::with_capacity(content.len());
+    for node in content
+        .into_iter()
+        .filter(|node| node.text.as_deref() != Some(""))
+    {
+        push_inline(&mut inline, node);
+    }
+    let content = inline;
     if !content.is_empty() {
         blocks.push(Node::element("paragraph", hug(content)));
     }
@@ -130,28 +146,24 @@ fn paragraph(blocks: &mut Vec<Node>, inline: &mut Vec<Node>) {
 
 /// Takes away the space and the breaks before what follows.
 pub(super) fn trim_end(inline: &mut Vec<Node>) {
-    while let Some(last) = inline.last_mut() {
-        if let Some(text) = &mut last.text {
-            text.truncate(text.trim_end().len());
-            if !text.is_empty() {
-                return;
-            }
-        }
-        inline.pop();
+    let kept = inline.iter().rposition(says_something).map_or(0, |last| last + 1);
+    inline.truncate(kept);
+    if let Some(text) = inline.last_mut().and_then(|last| last.text.as_mut()) {
+        text.truncate(text.trim_end().len());
     }
 }
 
 /// Takes away the space and the breaks after what came before.
 pub(super) fn trim_start(inline: &mut Vec<Node>) {
-    while let Some(first) = inline.first_mut() {
-        if let Some(text) = &mut first.text {
-            *text = text.trim_start().to_owned();
-            if !text.is_empty() {
-                return;
-            }
-        }
-        inline.remove(0);
+    let blank = inline.iter().position(says_something).unwrap_or(inline.len());
+    inline.drain(..blank);
+    if let Some(text) = inline.first_mut().and_then(|first| first.text.as_mut()) {
+        *text = text.trim_start().to_owned();
     }
+}
+
+fn says_something(node: &Node) -> bool {
+    node.text.as_ref().is_some_and(|text| !text.trim().is_empty())
 }
 
 /// Gives the marks of HTML tags to what stands between them. A tag without a partner is text.
@@ -167,7 +179,9 @@ fn resolve_tags(pieces: Vec<Piece>) -> Vec<Node> {
                 literal,
                 ..
             } => {
-                open.push((name, nodes.len()));
+                if open.len() < MAX_OPEN_TAGS {
+                    open.push((name, nodes.len()));
+                }
                 nodes.push(Some(literal));
             }
             Piece::Tag {
