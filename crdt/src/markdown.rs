@@ -8,11 +8,15 @@
 //! read, and written where asterisks would not be understood (`a**"b"**c`). Other HTML stays visible as text, comments
 //! are dropped. Images are blocks.
 
+mod delimiters;
 mod escape;
+mod frame;
+mod hug;
 mod inline;
 mod normal;
 mod parse;
 mod runs;
+mod shape;
 mod table;
 mod write;
 

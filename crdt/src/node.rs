@@ -21,7 +21,7 @@ pub struct Node {
     pub attrs: NodeAttrs,
     /// Children.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub content: Vec<Node>,
+    pub content: Vec<Self>,
     /// The text of a `text` node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

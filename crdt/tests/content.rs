@@ -1,5 +1,7 @@
 //! The text of a document in and out of Yjs: against a document made by y-prosemirror, and against a model.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use crdt::content::{ContentError, fill, insert, insert_inline, read, read_text, replace};
 use crdt::node::sort_marks;
 use crdt::{Mark, Node, doc};

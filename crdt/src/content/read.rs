@@ -77,11 +77,8 @@ pub fn read_text<T: ReadTxn>(text: &XmlTextRef, txn: &T) -> Vec<Node> {
 
 /// The marks that a text's formatting attributes stand for.
 fn marks(attrs: &Attrs) -> Vec<Mark> {
-    let mut names: Vec<_> = attrs.iter().collect();
-    // Two overlapping marks of one kind differ in their hash only: keep their order from reading to reading.
-    names.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut marks: Vec<Mark> = names
-        .into_iter()
+    let mut marks: Vec<Mark> = attrs
+        .iter()
         .map(|(name, value)| {
             let attrs = match from_any(value) {
                 serde_json::Value::Object(attrs) => {

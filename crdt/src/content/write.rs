@@ -42,11 +42,8 @@ pub enum ContentError {
 ///
 /// Attributes that are null are left out; adjacent texts become one `Y.XmlText`.
 pub fn insert<P: XmlFragment>(parent: &P, txn: &mut TransactionMut<'_>, index: u32, nodes: &[Node]) {
-    let mut index = index.min(parent.len(txn));
-    for piece in pieces(nodes) {
-        insert_piece(parent, txn, index, piece);
-        index += 1;
-    }
+    let index = index.min(parent.len(txn));
+    insert_pieces(parent, txn, index, pieces(nodes));
 }
 
 /// Writes inline nodes (texts and `hardBreak`s) into a text at `offset`, in UTF-16 code units.
@@ -166,11 +163,14 @@ fn pieces(nodes: &[Node]) -> Vec<Piece<'_>> {
     pieces
 }
 
-fn insert_pieces(parent: &XmlElementRef, txn: &mut TransactionMut<'_>, index: u32, pieces: Vec<Piece<'_>>) {
-    let mut index = index;
-    for piece in pieces {
+fn insert_pieces<P: XmlFragment>(
+    parent: &P,
+    txn: &mut TransactionMut<'_>,
+    index: u32,
+    pieces: Vec<Piece<'_>>,
+) {
+    for (index, piece) in (index..).zip(pieces) {
         insert_piece(parent, txn, index, piece);
-        index += 1;
     }
 }
 

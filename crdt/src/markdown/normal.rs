@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::MAX_DEPTH;
-use super::parse::{image, item, language};
-use super::runs::{Piece, blocks_of, hug};
+use super::hug::hug;
+use super::runs::{Piece, blocks_of};
+use super::shape::{image, item, language};
 use super::table;
 use crate::node::{Mark, Node, push_inline, sort_marks};
 
@@ -85,9 +86,9 @@ fn heading(found: &mut Vec<Node>, node: &Node) {
     for piece in pieces(&node.content) {
         if let Piece::Node(node) = piece {
             if node.is_inline() {
-                push_inline(&mut words, node)
+                push_inline(&mut words, node);
             } else {
-                images.push(node)
+                images.push(node);
             }
         }
     }

@@ -3,8 +3,9 @@
 use pulldown_cmark::{CodeBlockKind, Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::MAX_DEPTH;
+use super::frame::{Frame, Kind, closed};
 use super::runs::{Piece, blocks_of, html_piece, html_text};
-use super::table;
+use super::shape::{add_to_alt, image, language};
 use crate::node::{Mark, Node, sort_marks};
 
 /// Reads Markdown. Any string is read: what is no markup is text. The trees fit the schema: a list item begins with a
@@ -30,57 +31,6 @@ pub fn parse(markdown: &str) -> Vec<Node> {
         builder.event(event);
     }
     builder.finish()
-}
-
-/// An open block and what it holds so far.
-#[derive(Debug)]
-struct Frame {
-    kind: Kind,
-    blocks: Vec<Node>,
-    /// Inline content that is not yet a block: list items and cells have no paragraph of their own in tight lists.
-    pieces: Vec<Piece>,
-    /// How many quotes and list items are open around it.
-    depth: usize,
-}
-
-impl Frame {
-    const fn new(kind: Kind, depth: usize) -> Self {
-        Self {
-            kind,
-            blocks: Vec::new(),
-            pieces: Vec::new(),
-            depth,
-        }
-    }
-
-    /// How many quotes and list items are open within it.
-    const fn depth_within(&self) -> usize {
-        match self.kind {
-            Kind::Quote | Kind::Item { .. } => self.depth + 1,
-            _ => self.depth,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Kind {
-    Root,
-    Quote,
-    List {
-        start: Option<u64>,
-    },
-    Item {
-        checked: Option<bool>,
-    },
-    Table,
-    Row {
-        header: bool,
-    },
-    Cell {
-        header: bool,
-    },
-    /// A quote, list or item beyond [`MAX_DEPTH`]: its blocks go to its parent.
-    Through,
 }
 
 #[derive(Debug, Default)]
@@ -129,7 +79,7 @@ impl Builder {
             },
             // Not enabled: shown as they were written.
             Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
-                self.text(&text)
+                self.text(&text);
             }
         }
     }
@@ -361,79 +311,5 @@ impl Builder {
         }
         self.flush();
         self.frames.pop().map(|frame| frame.blocks).unwrap_or_default()
-    }
-}
-
-/// The blocks that a closed frame stands for.
-fn closed(frame: Frame) -> Vec<Node> {
-    let Frame { kind, mut blocks, .. } = frame;
-    match kind {
-        Kind::Root | Kind::Through => blocks,
-        Kind::Quote => {
-            if blocks.is_empty() {
-                blocks.push(Node::paragraph(""));
-            }
-            vec![Node::element("blockquote", blocks)]
-        }
-        Kind::Item { checked } => vec![item(blocks, checked)],
-        Kind::List { start } => lists(blocks, start),
-        Kind::Cell { header } => vec![table::cell(header, blocks)],
-        Kind::Row { .. } => vec![Node::element("tableRow", blocks)],
-        Kind::Table => vec![Node::element("table", blocks)],
-    }
-}
-
-/// A list item: the schema wants a paragraph first.
-pub(super) fn item(mut blocks: Vec<Node>, checked: Option<bool>) -> Node {
-    if blocks.first().is_none_or(|first| first.kind != "paragraph") {
-        blocks.insert(0, Node::paragraph(""));
-    }
-    match checked {
-        None => Node::element("listItem", blocks),
-        Some(checked) => Node::element("taskItem", blocks).with_attr("checked", checked),
-    }
-}
-
-/// Markdown mixes items with and without a check box in one list, the schema does not: each stretch is a list.
-fn lists(items: Vec<Node>, start: Option<u64>) -> Vec<Node> {
-    let mut lists: Vec<Node> = Vec::new();
-    for (index, item) in items.into_iter().enumerate() {
-        let kind = match (item.kind.as_str(), start) {
-            ("taskItem", _) => "taskList",
-            (_, None) => "bulletList",
-            (_, Some(_)) => "orderedList",
-        };
-        match lists.last_mut() {
-            Some(list) if list.kind == kind => list.content.push(item),
-            _ => {
-                let first = start
-                    .filter(|_| kind == "orderedList")
-                    .map(|start| start + index as u64);
-                lists.push(Node::element(kind, vec![item]).with_attr("start", first));
-            }
-        }
-    }
-    lists
-}
-
-/// The language that an info string or attribute names: its first word.
-pub(super) fn language(info: &str) -> Option<String> {
-    let word = info.replace(|char: char| char.is_control() && !char.is_whitespace(), "");
-    word.split_whitespace().next().map(str::to_owned)
-}
-
-/// An image block; an empty description or title is left out.
-pub(super) fn image(src: &str, alt: &str, title: &str) -> Node {
-    let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Node::element("image", Vec::new())
-        .with_attr("src", src)
-        .with_attr("alt", present(alt))
-        .with_attr("title", present(title))
-}
-
-fn add_to_alt(image: &mut Node, text: &str) {
-    let alt = format!("{}{text}", image.str_attr("alt").unwrap_or_default());
-    if !alt.is_empty() {
-        image.attrs.insert("alt".to_owned(), alt.into());
     }
 }
