@@ -190,6 +190,70 @@ mod tests {
         text.split_whitespace().count()
     }
 
+    fn body(markdown: &str) -> Doc {
+        let body = crdt::doc::open(1);
+        crdt::content::fill(&body, &crdt::markdown::parse(markdown)).unwrap();
+        let meta = crdt::doc::meta(&body);
+        crdt::doc::set_title(&meta, &mut body.transact_mut(), " The flood ");
+        body
+    }
+
+    fn request(anchor: &Anchor) -> Request {
+        serde_json::from_value(serde_json::json!({"kind": "ask", "anchor": anchor, "state": "open"})).unwrap()
+    }
+
+    const TEXT: &str = "# Spring\n\nIt rained.\n\n## May\n\nThe **old bridge** fell.\n\nNobody saw it.";
+
+    #[test]
+    fn a_selection_is_seen_with_its_form_and_surroundings() {
+        let body = body(TEXT);
+        let anchor = Anchor::for_words(&body.transact(), "old bridge fell").unwrap();
+        let scene = look(&body, &request(&anchor), 100, true).unwrap();
+        assert_eq!(scene.anchor, anchor);
+        assert!(scene.caret.is_caret());
+        assert!(
+            scene.caret.prefix.ends_with("old bridge fell"),
+            "{:?}",
+            scene.caret
+        );
+        let setting = scene.setting;
+        assert_eq!(setting.title, "The flood");
+        assert_eq!(setting.headings, ["Spring", "May"]);
+        assert_eq!(setting.selection, "**old bridge** fell");
+        assert!(
+            setting.before.ends_with("It rained.\nMay\nThe "),
+            "{:?}",
+            setting.before
+        );
+        assert_eq!(setting.after, ".\nNobody saw it.");
+    }
+
+    #[test]
+    fn a_place_that_has_changed_is_taken_as_it_is_now() {
+        let body = body(TEXT);
+        let anchor = Anchor::for_words(&body.transact(), "Nobody saw it.").unwrap();
+        // The whole text is written anew: other ids, same words, and another sentence before.
+        let again = crdt::markdown::parse(&TEXT.replace("It rained.", "It rained for days."));
+        crdt::content::replace(&body, &again).unwrap();
+        let scene = look(&body, &request(&anchor), 100, false).unwrap();
+        assert_ne!(scene.anchor.start, anchor.start);
+        assert_eq!(
+            (scene.anchor.quote.as_str(), scene.setting.selection.as_str()),
+            ("Nobody saw it.", "Nobody saw it.")
+        );
+        crdt::content::replace(&body, &crdt::markdown::parse("Something else.")).unwrap();
+        assert_eq!(look(&body, &request(&anchor), 100, false), Err(Unseen::Gone));
+    }
+
+    #[test]
+    fn what_has_not_arrived_is_waited_for() {
+        let (there, here) = (body(TEXT), crdt::doc::open(2));
+        let anchor = Anchor::for_words(&there.transact(), "It rained.").unwrap();
+        let request = request(&anchor);
+        assert_eq!(look(&here, &request, 100, true), Err(Unseen::NotYet));
+        assert_eq!(look(&here, &request, 100, false), Err(Unseen::Gone));
+    }
+
     #[test]
     fn a_long_text_is_cut_to_its_end() {
         assert_eq!(last_tokens("one two three", 5, &words), "one two three");

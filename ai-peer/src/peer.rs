@@ -3,6 +3,7 @@
 //! Everything but waiting is synchronous: an event comes in, the copies change, frames go out. What is written offline or
 //! while a link breaks stays in the copies and is synced when [`AiPeer::run`] is called with new links.
 
+mod answer;
 mod desk;
 mod job;
 mod presence;

@@ -12,6 +12,7 @@
 pub mod human;
 pub mod relay;
 pub mod script;
+pub mod server;
 
 use std::sync::Arc;
 use std::time::Duration;

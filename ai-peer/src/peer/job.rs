@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crdt::Timestamp;
-use crdt::anchor::{Anchor, RelativePosition, Resolved};
-use crdt::margin::{self, Base, MarginError, Proposal, ProposalKind, ProposalState, Request, Stats};
+use crdt::anchor::{RelativePosition, Resolved};
+use crdt::margin::{self, MarginError, Proposal, ProposalState, Request, Stats};
 use model::{Chunk, FinishReason, GenerateError, GenerateRequest, Generation, Summary};
 use tokio::time::Instant;
 use yrs::Transact;
 
+use super::answer::Answer;
 use super::desk::Desk;
 use super::new_id;
 use crate::context::{Budget, Scene, Unseen, look};
@@ -21,6 +22,12 @@ const ECHO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How soon a model that has too much to do is asked again.
 const BUSY_RETRY: Duration = Duration::from_millis(250);
+
+/// How often the text around is looked at while it changes: reading a long document takes its time.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the others are told how fast the model writes.
+const SPEED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a model may answer nothing.
 const MAX_ATTEMPTS: u32 = 3;
@@ -69,6 +76,8 @@ pub(super) struct Job {
     answer: Option<Answer>,
     first_word: Option<Duration>,
     last_batch: Option<Instant>,
+    last_check: Option<Instant>,
+    last_speed: Instant,
 }
 
 #[derive(Debug)]
@@ -80,21 +89,6 @@ enum Stage {
     Writing(Generation),
     /// With what the model said at the end, or with words about what went wrong.
     Written(Result<Option<Summary>, String>),
-}
-
-/// What becomes of the model's text.
-#[derive(Debug)]
-struct Answer {
-    kind: ProposalKind,
-    anchor: Anchor,
-    base: Base,
-    writer: Writer,
-    opening: &'static str,
-    /// Words that are not in the proposal yet.
-    ready: String,
-    prompt_tokens: usize,
-    first_chunk: Option<Instant>,
-    last_chunk: Option<Instant>,
 }
 
 impl Job {
@@ -115,6 +109,8 @@ impl Job {
             answer: None,
             first_word: None,
             last_batch: None,
+            last_check: None,
+            last_speed: Instant::now(),
         }
     }
 
@@ -175,7 +171,11 @@ impl Job {
             .last_batch
             .filter(|_| waiting)
             .map(|last| last + desk.config.batch);
-        [stage, settle, batch].into_iter().flatten().min()
+        let check = self
+            .last_check
+            .filter(|_| self.changed)
+            .map(|last| last + CHECK_EVERY);
+        [stage, settle, batch, check].into_iter().flatten().min()
     }
 
     /// Does what can be done now.
@@ -201,12 +201,14 @@ impl Job {
         if now < self.claimed + desk.settle() {
             return Progress::Working; // nothing is shown before it is sure whose request this is
         }
-        if std::mem::take(&mut self.changed)
-            && let Some(why) = self.interrupted(desk)
-        {
-            tracing::info!(request = %self.held.request, ?why, "broke off");
-            self.end(desk, why);
-            return Progress::Ended;
+        if self.changed && self.last_check.is_none_or(|last| last + CHECK_EVERY <= now) {
+            self.changed = false;
+            self.last_check = Some(now);
+            if let Some(why) = self.interrupted(desk) {
+                tracing::info!(request = %self.held.request, ?why, "broke off");
+                self.end(desk, why);
+                return Progress::Ended;
+            }
         }
         if self.last_batch.is_none_or(|last| last + desk.config.batch <= now) {
             self.write(desk, now);
@@ -304,7 +306,10 @@ impl Job {
                 tracing::debug!(%error);
                 self.changed = true; // the next step sees what became of it
             }
-            if let Some(speed) = answer.speed(desk.generator.count_tokens(answer.writer.text())) {
+            if self.last_speed + SPEED_EVERY <= now
+                && let Some(speed) = answer.speed(desk.generator.count_tokens(answer.writer.text()))
+            {
+                self.last_speed = now;
                 desk.speed = speed;
             }
             return;
@@ -456,41 +461,6 @@ impl Job {
 }
 
 const GONE: &str = "the text that this was about has been deleted";
-
-impl Answer {
-    /// Tokens a second from the first piece to the last.
-    fn speed(&self, tokens: usize) -> Option<f64> {
-        speed(tokens, self.last_chunk?.duration_since(self.first_chunk?))
-    }
-
-    /// How the writing went, by the model's own account or as it was seen from here.
-    fn stats(&self, summary: Option<&Summary>, desk: &Desk) -> Stats {
-        let (prompt_tokens, tokens) = match summary {
-            Some(summary) => (summary.prompt_tokens, summary.tokens),
-            None => (
-                self.prompt_tokens,
-                desk.generator.count_tokens(self.writer.text()),
-            ),
-        };
-        let by_model = summary
-            .filter(|summary| summary.decode_ms > 0)
-            .and_then(|summary| speed(summary.tokens, Duration::from_millis(summary.decode_ms)));
-        Stats {
-            prompt_tokens: prompt_tokens as u64,
-            tokens: tokens as u64,
-            first_word_ms: 0,
-            tokens_per_second: by_model.or_else(|| self.speed(tokens)).unwrap_or(0.0),
-        }
-    }
-}
-
-/// Tokens a second, if there was more than one and it took long enough to tell.
-fn speed(tokens: usize, took: Duration) -> Option<f64> {
-    let steps = u32::try_from(tokens.saturating_sub(1))
-        .ok()
-        .filter(|steps| *steps > 0)?;
-    (took > Duration::from_millis(50)).then(|| f64::from(steps) / took.as_secs_f64())
-}
 
 /// Where chance starts for a request: elsewhere for each, but the same when it is repeated.
 fn seed(id: &str) -> u64 {

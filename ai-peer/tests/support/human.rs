@@ -233,6 +233,14 @@ impl Human {
             .cloned()
     }
 
+    /// What the first peer of a kind shows of itself.
+    pub fn sees_kind(&self, kind: &str) -> Option<Value> {
+        let mut others = self.body.awareness().others();
+        others
+            .find(|(_, state)| state["user"]["kind"] == kind)
+            .map(|(_, state)| state.clone())
+    }
+
     /// Sends what was changed here.
     pub async fn send(&mut self) {
         for frame in self.body.drain_updates() {

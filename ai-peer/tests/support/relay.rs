@@ -53,15 +53,23 @@ impl Relay {
         body: Duration,
         margin: Duration,
     ) -> (Link, Link) {
-        let conn = {
-            let mut state = self.lock();
-            let conn = ConnId(state.next);
-            state.next += 1;
-            state.names.insert(identity.id.clone(), conn);
-            conn
-        };
+        let conn = self.next_conn(identity);
         let body = self.link(conn, Part::Body, identity, role, body);
         (body, self.link(conn, Part::Margin, identity, role, margin))
+    }
+
+    /// A connection that opens one part only.
+    pub fn connect_part(&self, identity: &Identity, role: Role, part: Part) -> Link {
+        let conn = self.next_conn(identity);
+        self.link(conn, part, identity, role, Duration::ZERO)
+    }
+
+    fn next_conn(&self, identity: &Identity) -> ConnId {
+        let mut state = self.lock();
+        let conn = ConnId(state.next);
+        state.next += 1;
+        state.names.insert(identity.id.clone(), conn);
+        conn
     }
 
     /// Cuts whatever connection this peer made last.

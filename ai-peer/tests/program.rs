@@ -1,0 +1,124 @@
+//! The program `inkling-peer` over real sockets, with the real model.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails says where"
+)]
+
+mod support;
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use crdt::margin::{ProposalState, RequestKind, RequestState};
+use support::server::Server;
+use support::{Human, Relay, clock};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout};
+
+const DOC: &str = "Plan für Ünal";
+
+fn start(url: &str, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_inkling-peer"))
+        .args(["--url", url, "--doc", DOC])
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env_remove("INKLING_KEY")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for the end; how it ended and what it said.
+async fn end(mut child: Child) -> (ExitStatus, String) {
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    let ended = async {
+        stderr.read_to_string(&mut said).await.unwrap();
+        child.wait().await.unwrap()
+    };
+    let status = timeout(Duration::from_secs(60), ended).await.expect("it ends");
+    (status, said)
+}
+
+async fn interrupt(child: &Child) {
+    let id = child.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().await.unwrap();
+    assert!(sent.success());
+}
+
+fn sees_ai(human: &Human) -> bool {
+    human.sees_kind("ai").is_some()
+}
+
+#[tokio::test]
+async fn it_answers_comes_back_after_a_break_and_leaves_cleanly() {
+    let clock = clock();
+    let relay = Relay::new();
+    let server = Server::start(&relay, DOC).await;
+    let mut human = Human::join(&relay, "ann", &clock, 1).await;
+    human
+        .write(&[
+            "The river had risen all week.",
+            "Old Marta moved the goats up to the barn.",
+        ])
+        .await;
+    let child = start(&server.url(), &["--key", "secret", "--name", "Helper"]);
+    human.until("it is here", sees_ai).await;
+    let seen = human.sees_kind("ai").unwrap();
+    assert_eq!(seen["user"]["name"], "Helper");
+    assert!(
+        seen["user"]["licence"].is_string() && seen["user"]["model"].is_string(),
+        "{seen}"
+    );
+
+    let request = human.at_end(RequestKind::Continue);
+    let id = human.ask(request).await;
+    human
+        .until("done", |human| human.find(&id).state == RequestState::Done)
+        .await;
+    assert_eq!(human.proposal().unwrap().state, ProposalState::Pending);
+    assert_eq!(human.proposal().unwrap().author.name, "Helper");
+
+    server.drop_sockets();
+    human.until("it is gone", |human| !sees_ai(human)).await;
+    human.until("it is back", sees_ai).await;
+    let request = human.at_end(RequestKind::Continue);
+    let id = human.ask(request).await;
+    human.until("words", |human| human.proposals().len() == 2).await;
+
+    let asked = Instant::now();
+    interrupt(&child).await;
+    human.until("it is gone", |human| !sees_ai(human)).await;
+    let (status, said) = end(child).await;
+    assert!(status.success(), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    human.idle(Duration::from_millis(100)).await;
+    // It may have been quicker than the signal.
+    let (state, proposal) = (human.find(&id).state, human.proposals().remove(1));
+    match proposal.state {
+        ProposalState::Cancelled => assert_eq!(state, RequestState::Open),
+        ProposalState::Pending => assert_eq!(state, RequestState::Done),
+        other => panic!("left {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_words() {
+    let relay = Relay::new();
+    let server = Server::start(&relay, DOC).await;
+    let (status, said) = end(start(&server.url(), &["--key", "wrong"])).await;
+    assert!(!status.success() && said.contains("--key"), "{said}");
+    let (status, said) = end(start(&server.url(), &["--model-dir", "/nowhere"])).await;
+    assert!(!status.success() && said.contains("/nowhere"), "{said}");
+    let (status, said) = end(start(&server.url(), &["--ort-lib", "/nowhere"])).await;
+    assert!(!status.success() && said.contains("/nowhere"), "{said}");
+    let (status, said) = end(start("wss://example.org", &[])).await;
+    assert!(!status.success() && said.contains("wss://"), "{said}");
+    let elsewhere = server.url().replace("/y", "/nothing");
+    let (status, said) = end(start(&elsewhere, &["--key", "secret"])).await;
+    assert!(!status.success() && said.contains("/y"), "{said}");
+}
