@@ -7,11 +7,13 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { fail, output, program, root, run, say, stamp, target } from './lib.mjs';
+import { fail, output, root, run, say, stamp, target } from './lib.mjs';
 
 const fast = process.argv.includes('--fast');
 const ui = join(root, 'ui');
 const dist = join(ui, 'dist');
+// Its own target folder: cargo would build everything anew whenever somebody builds for WebAssembly with other flags.
+const built = join(target, 'page');
 
 /** All files below a folder or the file itself, sorted. */
 function files(path) {
@@ -58,16 +60,17 @@ function optimiser() {
 }
 
 async function shell() {
-  const wasm = join(target, 'wasm32-unknown-unknown', 'wasm', 'ui.wasm');
+  const wasm = join(built, 'wasm32-unknown-unknown', 'wasm', 'ui.wasm');
   // Cargo knows best what is fresh.
-  await run('cargo', ['build', '-q', '-p', 'ui', '--lib', '--target', 'wasm32-unknown-unknown', '--profile', 'wasm'], { env: rustFlags() });
-  const bundler = program('ui-bundle', 'wasm');
-  await run('cargo', ['build', '-q', '-p', 'ui-bundle', '--profile', 'wasm']);
+  const common = ['build', '-q', '--profile', 'wasm', '--target-dir', built];
+  await run('cargo', [...common, '-p', 'ui', '--lib', '--target', 'wasm32-unknown-unknown'], { env: rustFlags() });
+  const bundler = join(built, 'wasm', process.platform === 'win32' ? 'ui-bundle.exe' : 'ui-bundle');
+  await run('cargo', [...common, '-p', 'ui-bundle']);
   const wasmOpt = fast ? undefined : optimiser();
   if (!fast && !wasmOpt) say('binaryen is not installed (npm ci): the page will work, but be larger');
   const made = ['shell.js', 'shell_bg.wasm'].map((name) => join(dist, name));
   await step('shell', digest([wasm, bundler], String(wasmOpt)), made, async () => {
-    const work = join(target, 'ui');
+    const work = join(built, 'ui');
     rmSync(work, { recursive: true, force: true });
     await run(bundler, [wasm, work]);
     if (wasmOpt) {

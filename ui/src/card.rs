@@ -388,7 +388,7 @@ fn PutAway(card: Memo<Card>) -> impl IntoView {
     let put_away = move |_| {
         session
             .away
-            .update(|away| _ = away.insert(card.with_untracked(|card| card.id.clone())))
+            .update(|away| _ = away.insert(card.with_untracked(|card| card.id.clone())));
     };
     view! { <button type="button" class="text-button" data-testid="put-away" on:click=put_away>"Hide"</button> }
 }

@@ -42,7 +42,7 @@ pub fn words(older: &str, newer: &str) -> Vec<Piece> {
         let changing = !(removed.is_empty() && added.is_empty());
         match change.tag() {
             ChangeTag::Equal if changing && change.value().trim().is_empty() => {
-                between.push_str(change.value())
+                between.push_str(change.value());
             }
             ChangeTag::Equal => {
                 push(&mut pieces, Change::Removed, &std::mem::take(&mut removed));

@@ -211,7 +211,7 @@ fn TableMenu() -> impl IntoView {
         editor::command_with(
             "insertTable",
             &json!({ "rows": 3, "cols": 3, "withHeaderRow": true }),
-        )
+        );
     });
     let item = move |command: &'static str, words: &'static str| {
         let run = Callback::new(move |()| editor::command(command));

@@ -245,7 +245,7 @@ mod tests {
         };
         assert_eq!(figures(&stats), ["24 tokens/s", "first word after 0.8 s"]);
         assert!(figures(&Stats::default()).is_empty());
-        assert_eq!(speed(3.14), "3.1 tokens/s");
+        assert_eq!(speed(4.25), "4.2 tokens/s");
     }
 
     #[test]
