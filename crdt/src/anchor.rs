@@ -15,6 +15,7 @@ pub use context::{Context, ContextLimits, Heading};
 pub(crate) use context::{slice, slice_inline};
 pub use outline::Outline;
 pub(crate) use outline::{AsRefId, Block, PieceContent};
+pub(crate) use position::Place;
 pub use position::{ItemId, RelativePosition};
 
 /// How much of the surroundings an anchor keeps, in UTF-16 units a side.

@@ -25,9 +25,10 @@ use crate::anchor::Outline;
 use crate::ids::{IdRange, IdSource, Timestamp};
 use crate::margin::{self, Person, Proposal, ProposalState};
 
+use ids::Lives;
 pub use preview::preview;
-use record::History;
-pub use record::{Action, Decision, Removed, decisions};
+pub use record::{Action, Decision, Removed, Revived, decisions};
+use record::{History, histories};
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,12 +145,12 @@ pub fn decide(
     let place = match action {
         Action::Accept => {
             let scratch = body.try_transact().map_err(|_| DecideError::Busy)?;
-            check(&History::of(&scratch, proposal), &found, action)?;
+            check(&History::of(&decisions(&scratch), proposal), &found, action)?;
             let outline = Outline::read(&scratch);
-            let place = locate::locate(&scratch, &margin_txn, &outline, &found)?;
+            let place = locate::locate(&scratch, &outline, &found)?;
             drop(scratch);
             if place.stale && !force {
-                let preview = preview::preview_at(body, &margin_txn, &found)?;
+                let preview = preview::preview_at(body, &found)?;
                 return Err(DecideError::Stale(Box::new(preview)));
             }
             Some((outline, place))
@@ -159,7 +160,8 @@ pub fn decide(
 
     let client = body.client_id();
     let mut txn = body.try_transact_mut().map_err(|_| DecideError::Busy)?;
-    let history = History::of(&txn, proposal);
+    let all = decisions(&txn);
+    let history = History::of(&all, proposal);
     check(&history, &found, action)?;
     let before = ids::own_clock(&txn, client);
     let mut record = Decision {
@@ -173,6 +175,7 @@ pub fn decide(
         requester: Some(found.requester.clone()),
         inserted: Vec::new(),
         removed: Vec::new(),
+        revived: Vec::new(),
         whole: false,
         seen: history.ids(),
         repaired: false,
@@ -187,7 +190,10 @@ pub fn decide(
             }
         }
         Action::Reject => {}
-        Action::Undo => record.undoes = Some(undo(&mut txn, &history)?),
+        Action::Undo => {
+            let (undoes, revived) = undo(&mut txn, &all, &history)?;
+            (record.undoes, record.revived) = (Some(undoes), revived);
+        }
     }
     let after = ids::own_clock(&txn, client);
     if after > before {
@@ -213,7 +219,7 @@ pub fn decide(
 }
 
 /// Whether the proposal is in a state that allows the action.
-fn check(history: &History, proposal: &Proposal, action: Action) -> Result<(), DecideError> {
+fn check(history: &History<'_>, proposal: &Proposal, action: Action) -> Result<(), DecideError> {
     match (state_of(history, proposal), action) {
         (ProposalState::Pending, Action::Accept | Action::Reject)
         | (ProposalState::Accepted | ProposalState::Rejected, Action::Undo) => Ok(()),
@@ -224,22 +230,46 @@ fn check(history: &History, proposal: &Proposal, action: Action) -> Result<(), D
     }
 }
 
-/// Takes back the standing accept, or else the rejection. Returns what was undone.
-fn undo(txn: &mut TransactionMut<'_>, history: &History) -> Result<String, DecideError> {
+/// Takes back the standing accept, or else the rejection. Returns what was undone, and what was put back for that.
+fn undo(
+    txn: &mut TransactionMut<'_>,
+    all: &[Decision],
+    history: &History<'_>,
+) -> Result<(String, Vec<Revived>), DecideError> {
     let Some(accept) = history.standing() else {
         let rejection = history
             .rejection()
             .ok_or(DecideError::Already(ProposalState::Pending))?;
-        return Ok(rejection.id.clone());
+        return Ok((rejection.id.clone(), Vec::new()));
     };
+    let mut lives = Lives::of(all);
+    let inserted = lives.since(&accept.inserted);
     let changed = !accept.inserted.is_empty() || !accept.removed.is_empty();
-    let alive = !undo::alive(txn, &accept.inserted).is_empty();
+    let alive = !undo::alive(txn, &inserted).is_empty();
     let restored = undo::restore(txn, &accept.removed, alive);
-    if changed && !alive && !restored {
+    if changed && !alive && restored.is_none() {
         return Err(DecideError::NothingLeft);
     }
-    undo::withdraw(txn, &accept.inserted);
-    Ok(accept.id.clone())
+    undo::withdraw(txn, &inserted);
+    let revived = restored.unwrap_or_default();
+    lives.add(&revived);
+    sweep(txn, all, &lives);
+    Ok((accept.id.clone(), revived))
+}
+
+/// Takes out what came back of accepts that do not stand: an undo of another proposal may have put it back, that had been
+/// accepted over them. Returns of how many decisions there was something.
+fn sweep(txn: &mut TransactionMut<'_>, all: &[Decision], lives: &Lives) -> usize {
+    let mut swept = 0;
+    for history in histories(all) {
+        for fallen in history.fallen() {
+            let since = lives.since(&fallen.inserted);
+            if since.len() > fallen.inserted.len() && undo::withdraw(txn, &since) {
+                swept += 1;
+            }
+        }
+    }
+    swept
 }
 
 /// Takes out what decisions about the same proposal, made at several places, did too much. Returns how many it repaired.
@@ -253,32 +283,23 @@ pub fn repair(body: &Doc) -> Result<usize, DecideError> {
         let txn = body.try_transact().map_err(|_| DecideError::Busy)?;
         decisions(&txn)
     };
-    let mut proposals: Vec<&str> = all.iter().map(|decision| decision.proposal.as_str()).collect();
-    proposals.sort_unstable();
-    let several = proposals
-        .chunk_by(|a, b| a == b)
-        .filter(|same| same.len() > 1)
-        .filter_map(|same| same.first());
-    let mut wanted: Vec<Decision> = Vec::new();
-    for proposal in several {
-        let history = History(
-            all.iter()
-                .filter(|decision| decision.proposal == *proposal)
-                .cloned()
-                .collect(),
-        );
-        wanted.extend(history.to_repair().into_iter().cloned());
-    }
-    if wanted.is_empty() {
+    let lives = Lives::of(&all);
+    let mut wanted: Vec<Decision> = histories(&all)
+        .iter()
+        .flat_map(History::to_repair)
+        .cloned()
+        .collect();
+    if wanted.is_empty() && lives.is_empty() {
         return Ok(0);
     }
     let mut txn = body.try_transact_mut().map_err(|_| DecideError::Busy)?;
     for decision in &mut wanted {
-        undo::withdraw(&mut txn, &decision.inserted);
+        undo::withdraw(&mut txn, &lives.since(&decision.inserted));
         decision.repaired = true;
         record::write(&mut txn, decision);
     }
-    Ok(wanted.len())
+    let all = decisions(&txn);
+    Ok(wanted.len() + sweep(&mut txn, &all, &lives))
 }
 
 /// What a proposal is: what the body's decisions say, else what the margin says. `None` if there is no such proposal.
@@ -289,10 +310,10 @@ pub fn effective_state<B: ReadTxn, M: ReadTxn>(
     proposal: &str,
 ) -> Option<ProposalState> {
     let found = margin::proposal(margin, proposal)?;
-    Some(state_of(&History::of(body, proposal), &found))
+    Some(state_of(&History::of(&decisions(body), proposal), &found))
 }
 
-fn state_of(history: &History, proposal: &Proposal) -> ProposalState {
+fn state_of(history: &History<'_>, proposal: &Proposal) -> ProposalState {
     history.state().unwrap_or(match proposal.state {
         // The margin may say so, but only the body's word counts.
         ProposalState::Accepted | ProposalState::Rejected => ProposalState::Pending,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use yrs::{ReadTxn, TransactionMut, WriteTxn, XmlElementRef, XmlTextRef};
 
 use super::blocks::{Blocks, Spot};
-use super::ids::{Named, Run, runs};
+use super::ids::{Named, Run, ids_within, runs};
 use super::inline::{edits, spaced, text_of, without_breaks};
 use super::record::Removed;
 use super::tree::{self, Parent};
@@ -216,6 +216,7 @@ impl Accept<'_, '_> {
                 Removed {
                     at: tree::tombstone(element),
                     content,
+                    ids: ids_within(self.txn, element),
                 },
             ));
         }
@@ -378,6 +379,7 @@ impl Accept<'_, '_> {
                 let removed = Removed {
                     at: RelativePosition::of_item(first.id),
                     content: slice_inline(&nodes, range),
+                    ids: runs.iter().map(Run::ids).collect(),
                 };
                 self.removed.push((cut.start + first.index as usize, removed));
             }
@@ -393,6 +395,7 @@ impl Accept<'_, '_> {
                 Removed {
                     at: tree::tombstone(element),
                     content,
+                    ids: ids_within(self.txn, element),
                 },
             ));
             tree::remove(self.txn, element);

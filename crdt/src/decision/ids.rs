@@ -1,8 +1,12 @@
 //! Which items make up a text, and which of them a proposal may delete.
 
 use yrs::block::ClientID;
-use yrs::{Assoc, BranchID, ID, IndexedSequence, ReadTxn, StateVector, StickyIndex, XmlOut, XmlTextRef};
+use yrs::{
+    Assoc, BranchID, ID, IndexedSequence, ReadTxn, StateVector, StickyIndex, Text, XmlElementRef,
+    XmlFragment, XmlOut, XmlTextRef,
+};
 
+use super::record::{Decision, Revived};
 use crate::anchor::ItemId;
 use crate::ids::IdRange;
 
@@ -13,6 +17,16 @@ pub(super) struct Run {
     /// Where it begins in its text, in UTF-16 units.
     pub(super) index: u32,
     pub(super) len: u32,
+}
+
+impl Run {
+    pub(super) fn ids(&self) -> IdRange {
+        IdRange {
+            client: self.id.client,
+            clock: self.id.clock,
+            len: self.len,
+        }
+    }
 }
 
 /// The runs between two indices of a text.
@@ -75,16 +89,88 @@ impl Ids {
     }
 }
 
-/// What a proposal may delete: what its author saw, and what an undo has put back of that.
+/// What undos have put back, from all records: the same content under other ids.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lives(Vec<Revived>);
+
+/// Content that is put back and taken out again more often than this has lost its history; records that go in circles
+/// were not written by an undo.
+const MAX_LIVES: usize = 1_000;
+
+impl Lives {
+    pub(super) fn of(decisions: &[Decision]) -> Self {
+        let revived = decisions.iter().flat_map(|decision| &decision.revived).copied();
+        Self(
+            revived
+                .filter(|revived| revived.was.len == revived.is.len)
+                .collect(),
+        )
+    }
+
+    pub(super) fn add(&mut self, revived: &[Revived]) {
+        self.0.extend(revived);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The id that something had before it was put back.
+    fn before(&self, id: ItemId) -> Option<ItemId> {
+        self.0.iter().find_map(|Revived { was, is }| {
+            let held = is.client == id.client && (is.clock..is.end()).contains(&id.clock);
+            held.then(|| ItemId {
+                client: was.client,
+                clock: was.clock.saturating_add(id.clock - is.clock),
+            })
+        })
+    }
+
+    /// Some ids and all that the same content has had since.
+    pub(super) fn since(&self, ranges: &[IdRange]) -> Vec<IdRange> {
+        let mut all = ranges.to_vec();
+        let mut next = 0;
+        while let Some(range) = all.get(next).copied().filter(|_| next < MAX_LIVES + ranges.len()) {
+            for Revived { was, is } in self.0.iter().filter(|revived| revived.was.client == range.client) {
+                let start = was.clock.max(range.clock);
+                let end = was.end().min(range.end());
+                if start < end {
+                    let later = IdRange {
+                        client: is.client,
+                        clock: is.clock.saturating_add(start - was.clock),
+                        len: end - start,
+                    };
+                    if !all.contains(&later) {
+                        all.push(later);
+                    }
+                }
+            }
+            next += 1;
+        }
+        all
+    }
+}
+
+/// What a proposal may delete: what its author saw, also when an undo has put it back since.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
     pub(super) base: StateVector,
-    pub(super) restored: Ids,
+    pub(super) lives: Lives,
 }
 
 impl Named {
     pub(super) fn contains(&self, id: ItemId) -> bool {
-        self.in_base(id) || self.restored.contains(id)
+        let mut id = id;
+        for _ in 0..MAX_LIVES {
+            if self.in_base(id) {
+                return true;
+            }
+            match self.lives.before(id) {
+                Some(before) => id = before,
+                None => return false,
+            }
+        }
+        false
     }
 
     fn in_base(&self, id: ItemId) -> bool {
@@ -132,7 +218,54 @@ pub(super) fn own_clock<T: ReadTxn>(txn: &T, client: ClientID) -> u32 {
     txn.state_vector().get(&client)
 }
 
-/// Whether everything that `a` has seen, `b` has seen as well.
-pub(super) fn covers(b: &StateVector, a: &StateVector) -> bool {
-    a.iter().all(|(client, clock)| b.get(client) >= *clock)
+/// The ids of an element and of all that is in it, in the order of the text: elements and units of text.
+pub(super) fn ids_within<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Vec<IdRange> {
+    let mut ids = Vec::new();
+    let own = super::tree::item_of(element);
+    ids.extend(own.map(|ItemId { client, clock }| IdRange {
+        client,
+        clock,
+        len: 1,
+    }));
+    for child in element.children(txn) {
+        match child {
+            XmlOut::Text(text) => ids.extend(ids_of_text(txn, &text, 0, text.len(txn))),
+            XmlOut::Element(child) => ids.extend(ids_within(txn, &child)),
+            XmlOut::Fragment(_) => {}
+        }
+    }
+    ids
+}
+
+/// The ids of a part of a text.
+pub(super) fn ids_of_text<T: ReadTxn>(txn: &T, text: &XmlTextRef, from: u32, to: u32) -> Vec<IdRange> {
+    runs(txn, text, from, to).iter().map(Run::ids).collect()
+}
+
+/// Two lists of as many ids, side by side; nothing if they are not as many.
+pub(super) fn side_by_side(was: &[IdRange], is: &[IdRange]) -> Vec<Revived> {
+    let count = |ranges: &[IdRange]| ranges.iter().map(|range| u64::from(range.len)).sum::<u64>();
+    let mut pairs = Vec::new();
+    if count(was) != count(is) {
+        return pairs;
+    }
+    let (mut was, mut is) = (was.iter().copied(), is.iter().copied());
+    let (mut left, mut right) = (was.next(), is.next());
+    while let (Some(a), Some(b)) = (left, right) {
+        let len = a.len.min(b.len);
+        if len > 0 {
+            pairs.push(Revived {
+                was: IdRange { len, ..a },
+                is: IdRange { len, ..b },
+            });
+        }
+        let rest = |range: IdRange| IdRange {
+            clock: range.clock.saturating_add(len),
+            len: range.len - len,
+            ..range
+        };
+        left = Some(rest(a)).filter(|range| range.len > 0).or_else(|| was.next());
+        right = Some(rest(b)).filter(|range| range.len > 0).or_else(|| is.next());
+    }
+    pairs
 }

@@ -18,27 +18,19 @@ use crate::node::Node;
 pub fn preview(body: &Doc, margin: &Doc, proposal: &str) -> Result<(Preview, bool), DecideError> {
     let margin = margin.try_transact().map_err(|_| DecideError::Busy)?;
     let proposal = margin::proposal(&margin, proposal).ok_or(DecideError::Unknown)?;
-    try_on_copy(body, &margin, &proposal)
+    try_on_copy(body, &proposal)
 }
 
 /// As [`preview`], for whoever has the proposal already.
-pub(super) fn preview_at<M: ReadTxn>(
-    body: &Doc,
-    margin: &M,
-    proposal: &Proposal,
-) -> Result<Preview, DecideError> {
-    try_on_copy(body, margin, proposal).map(|(preview, _)| preview)
+pub(super) fn preview_at(body: &Doc, proposal: &Proposal) -> Result<Preview, DecideError> {
+    try_on_copy(body, proposal).map(|(preview, _)| preview)
 }
 
-fn try_on_copy<M: ReadTxn>(
-    body: &Doc,
-    margin: &M,
-    proposal: &Proposal,
-) -> Result<(Preview, bool), DecideError> {
+fn try_on_copy(body: &Doc, proposal: &Proposal) -> Result<(Preview, bool), DecideError> {
     let copy = copy(body)?;
     let mut txn = copy.try_transact_mut().map_err(|_| DecideError::Busy)?;
     let outline = Outline::read(&txn);
-    let place = locate(&txn, margin, &outline, proposal)?;
+    let place = locate(&txn, &outline, proposal)?;
     // The text before and after what an accept may touch stays as it is, so its result is what lies between.
     let mut range = place.found.range.clone();
     if proposal.kind == ProposalKind::Comment {

@@ -33,6 +33,18 @@ pub struct Removed {
     pub at: RelativePosition,
     /// What it was: runs of text, or whole nodes.
     pub content: Vec<Node>,
+    /// The ids it had: of each element and each unit of text, in the order of the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<IdRange>,
+}
+
+/// Content that an undo put back: it has other ids now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revived {
+    /// The ids it had.
+    pub was: IdRange,
+    /// The ids it has, as many.
+    pub is: IdRange,
 }
 
 /// A decision, as it stands in the body for ever.
@@ -66,6 +78,9 @@ pub struct Decision {
     /// What an accept took out, in the order of the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
+    /// Which of what an undo put back was what, so that it still counts as what it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revived: Vec<Revived>,
     /// Whether an accept brought in all of its text, keeping none of the words that were there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
@@ -109,13 +124,25 @@ pub(super) fn write(body: &mut TransactionMut<'_>, decision: &Decision) {
 
 /// The decisions about one proposal, in the order of their ids.
 #[derive(Debug, Clone)]
-pub(super) struct History(pub(super) Vec<Decision>);
+pub(super) struct History<'a>(Vec<&'a Decision>);
 
-impl History {
-    pub(super) fn of<T: ReadTxn>(body: &T, proposal: &str) -> Self {
-        let mut decisions = decisions(body);
-        decisions.retain(|decision| decision.proposal == proposal);
-        Self(decisions)
+/// The decisions, proposal by proposal.
+pub(super) fn histories(all: &[Decision]) -> Vec<History<'_>> {
+    let mut sorted: Vec<&Decision> = all.iter().collect();
+    sorted.sort_by(|a, b| a.proposal.cmp(&b.proposal).then_with(|| a.id.cmp(&b.id)));
+    sorted
+        .chunk_by(|a, b| a.proposal == b.proposal)
+        .map(|same| History(same.to_vec()))
+        .collect()
+}
+
+impl<'a> History<'a> {
+    pub(super) fn of(all: &'a [Decision], proposal: &str) -> Self {
+        Self(
+            all.iter()
+                .filter(|decision| decision.proposal == proposal)
+                .collect(),
+        )
     }
 
     pub(super) fn ids(&self) -> Vec<String> {
@@ -124,18 +151,19 @@ impl History {
 
     /// The accept that stands: one that is neither undone nor repaired. Of several it is one that kept no words (the
     /// others may have relied on words that it deleted), then the one with the smallest id.
-    pub(super) fn standing(&self) -> Option<&Decision> {
+    pub(super) fn standing(&self) -> Option<&'a Decision> {
         let undone: HashSet<&str> = self.undos().filter_map(|undo| undo.undoes.as_deref()).collect();
         self.0
             .iter()
+            .copied()
             .filter(|decision| decision.action == Action::Accept)
             .filter(|decision| !decision.repaired && !undone.contains(decision.id.as_str()))
             .min_by_key(|decision| !decision.whole)
     }
 
     /// The last rejection that no undo has taken back. By what an undo had seen, not by time: clocks differ.
-    pub(super) fn rejection(&self) -> Option<&Decision> {
-        self.0.iter().rfind(|reject| {
+    pub(super) fn rejection(&self) -> Option<&'a Decision> {
+        self.0.iter().copied().rfind(|reject| {
             reject.action == Action::Reject && !self.undos().any(|undo| undo.seen.contains(&reject.id))
         })
     }
@@ -153,12 +181,12 @@ impl History {
 
     /// The decisions whose text has to be taken out again, since others about the same proposal were made elsewhere:
     /// every accept but the standing one, every undo but one, and every undo that did not know of the standing accept.
-    pub(super) fn to_repair(&self) -> Vec<&Decision> {
+    pub(super) fn to_repair(&self) -> Vec<&'a Decision> {
         let standing = self.standing();
         let undone: HashSet<&str> = self.undos().filter_map(|undo| undo.undoes.as_deref()).collect();
-        let mut kept: Vec<&Decision> = Vec::new();
+        let mut kept: Vec<&'a Decision> = Vec::new();
         let mut repair = Vec::new();
-        for decision in self.0.iter().filter(|decision| !decision.repaired) {
+        for decision in self.0.iter().copied().filter(|decision| !decision.repaired) {
             match decision.action {
                 Action::Accept => {
                     let stands = standing.is_some_and(|standing| standing.id == decision.id);
@@ -183,7 +211,23 @@ impl History {
         repair
     }
 
-    fn undos(&self) -> impl Iterator<Item = &Decision> {
-        self.0.iter().filter(|decision| decision.action == Action::Undo)
+    /// The decisions whose text must not be there: accepts that do not stand, and undos that were repaired.
+    pub(super) fn fallen(&self) -> impl Iterator<Item = &'a Decision> + '_ {
+        let standing = self.standing().map(|decision| &decision.id);
+        self.0
+            .iter()
+            .copied()
+            .filter(move |decision| match decision.action {
+                Action::Accept => Some(&decision.id) != standing,
+                Action::Undo => decision.repaired,
+                Action::Reject => false,
+            })
+    }
+
+    fn undos(&self) -> impl Iterator<Item = &'a Decision> + '_ {
+        self.0
+            .iter()
+            .copied()
+            .filter(|decision| decision.action == Action::Undo)
     }
 }

@@ -59,6 +59,15 @@ impl Parent {
         }
     }
 
+    /// The child at an index, if that is an element.
+    pub(super) fn get<T: ReadTxn>(&self, txn: &T, index: u32) -> Option<XmlElementRef> {
+        match self {
+            Self::Root(root) => root.get(txn, index),
+            Self::Element(element) => element.get(txn, index),
+        }
+        .and_then(XmlOut::into_xml_element)
+    }
+
     pub(super) fn insert(&self, txn: &mut TransactionMut<'_>, index: u32, nodes: &[Node]) {
         match self {
             Self::Root(root) => content::insert(root, txn, index, nodes),

@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use yrs::branch::BranchPtr;
 use yrs::{BranchID, ID, ReadTxn, Text, TransactionMut, XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
 
-use super::ids::{Ids, unit_at};
-use super::record::Removed;
+use super::ids::{Ids, ids_of_text, ids_within, side_by_side, unit_at};
+use super::record::{Removed, Revived};
 use super::tree::{self, Parent};
-use crate::anchor::{ItemId, Outline};
+use crate::anchor::{ItemId, Outline, Place};
 use crate::content::{insert_inline, plain_text};
 use crate::doc::BODY_ROOT;
 use crate::ids::IdRange;
 use crate::node::Node;
 
 /// Deletes what is alive of some ids. A block in which somebody else has written since stays, with their text.
-pub(super) fn withdraw(txn: &mut TransactionMut<'_>, ranges: &[IdRange]) {
+///
+/// Whether anything was deleted.
+pub(super) fn withdraw(txn: &mut TransactionMut<'_>, ranges: &[IdRange]) -> bool {
     let ids = Ids::new(ranges.iter().copied());
     let Alive { texts, mut elements } = alive(txn, ranges);
+    let mut deleted = !texts.is_empty();
     for (text, mut units) in texts {
         units.sort_unstable();
         for part in units.chunk_by(|a, b| a + 1 == *b).rev() {
@@ -30,9 +33,10 @@ pub(super) fn withdraw(txn: &mut TransactionMut<'_>, ranges: &[IdRange]) {
     elements.reverse();
     for element in elements {
         if is_empty(txn, &element) && may_go(txn, &element, &ids) {
-            tree::remove(txn, &element);
+            deleted |= tree::remove(txn, &element);
         }
     }
+    deleted
 }
 
 /// What is alive of some ids.
@@ -121,51 +125,57 @@ fn may_go<T: ReadTxn>(txn: &T, element: &XmlElementRef, ids: &Ids) -> bool {
     !(parent.begins_with_paragraph() && index == 0) || next_leads
 }
 
-/// Puts back what was taken out, where it was. Whether there was a place for any of it.
+/// What goes back to one place.
+struct Return {
+    branch: BranchPtr,
+    index: u32,
+    nodes: Vec<Node>,
+    ids: Vec<IdRange>,
+}
+
+/// Puts back what was taken out, where it was. Says which of it has which ids now, or `None` if there was a place for
+/// none of it.
 ///
 /// What has no place any more goes after the block of what came before it; but if nothing has a place, only if `some`:
 /// if the rest of the decision can be undone.
-pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: bool) -> bool {
+pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: bool) -> Option<Vec<Revived>> {
     // All places first: what is put back must not move the places of the rest.
-    let mut places: BTreeMap<(usize, u32), (BranchPtr, Vec<Node>)> = BTreeMap::new();
+    let mut returns: BTreeMap<(usize, u32), Return> = BTreeMap::new();
     let mut order: Vec<BranchID> = Vec::new();
     let mut lost: Vec<(u32, Node)> = Vec::new();
     let mut near = None;
     let outline = Outline::read(txn);
     for entry in removed {
         let place = entry.at.resolve(txn).filter(|place| outline.holds(&place.branch));
-        let Some(place) = place else {
+        let Some(Place { branch, index }) = place else {
             let at = near.unwrap_or(u32::MAX);
             lost.extend(as_blocks(&entry.content).into_iter().map(|node| (at, node)));
             continue;
         };
-        near = top_of(txn, place.branch, place.index).or(near);
-        let id = place.branch.id();
-        let number = order.iter().position(|other| *other == id).unwrap_or_else(|| {
-            order.push(id);
-            order.len() - 1
+        near = top_of(txn, branch, index).or(near);
+        let number = order
+            .iter()
+            .position(|other| *other == branch.id())
+            .unwrap_or_else(|| {
+                order.push(branch.id());
+                order.len() - 1
+            });
+        let back = returns.entry((number, index)).or_insert_with(|| Return {
+            branch,
+            index,
+            nodes: Vec::new(),
+            ids: Vec::new(),
         });
-        let entry_nodes = entry.content.iter().cloned();
-        places
-            .entry((number, place.index))
-            .or_insert_with(|| (place.branch, Vec::new()))
-            .1
-            .extend(entry_nodes);
+        back.nodes.extend(entry.content.iter().cloned());
+        back.ids.extend(&entry.ids);
     }
-    let found = !places.is_empty();
+    let found = !returns.is_empty();
     // From the back, so that the indices stay right.
-    for ((_, index), (branch, nodes)) in places.into_iter().rev() {
-        match XmlOut::try_from(branch) {
-            Ok(XmlOut::Text(text)) => {
-                if insert_inline(&text, txn, index, &texts_only(nodes)).is_err() {
-                    continue;
-                }
-            }
-            Ok(XmlOut::Element(element)) => Parent::Element(element).insert(txn, index, &nodes),
-            Ok(XmlOut::Fragment(root)) => Parent::Root(root).insert(txn, index, &nodes),
-            Err(_) => {}
-        }
-    }
+    let revived = returns
+        .into_values()
+        .rev()
+        .flat_map(|back| put_back(txn, back))
+        .collect();
     if (found || some)
         && let Some(root) = txn.get_xml_fragment(BODY_ROOT)
     {
@@ -175,7 +185,38 @@ pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: b
             }
         }
     }
-    found
+    found.then_some(revived)
+}
+
+fn put_back(txn: &mut TransactionMut<'_>, back: Return) -> Vec<Revived> {
+    let Return {
+        branch,
+        index,
+        nodes,
+        ids,
+    } = back;
+    let parent = match XmlOut::try_from(branch) {
+        Ok(XmlOut::Text(text)) => {
+            // A record that says otherwise was not written by an accept; a text cannot hold more.
+            let nodes: Vec<Node> = nodes.into_iter().filter(Node::is_text).collect();
+            let before = text.len(txn);
+            if insert_inline(&text, txn, index, &nodes).is_err() {
+                return Vec::new();
+            }
+            let len = text.len(txn) - before;
+            return side_by_side(&ids, &ids_of_text(txn, &text, index, index + len));
+        }
+        Ok(XmlOut::Element(element)) => Parent::Element(element),
+        Ok(XmlOut::Fragment(root)) => Parent::Root(root),
+        Err(_) => return Vec::new(),
+    };
+    let before = parent.len(txn);
+    parent.insert(txn, index, &nodes);
+    let now: Vec<IdRange> = (index..index + (parent.len(txn) - before))
+        .filter_map(|child| parent.get(txn, child))
+        .flat_map(|element| ids_within(txn, &element))
+        .collect();
+    side_by_side(&ids, &now)
 }
 
 /// Which child of the root a place is in.
@@ -217,9 +258,4 @@ fn as_blocks(nodes: &[Node]) -> Vec<Node> {
         }
     }
     blocks
-}
-
-/// A record that says otherwise was not written by an accept; a text cannot hold more.
-fn texts_only(nodes: Vec<Node>) -> Vec<Node> {
-    nodes.into_iter().filter(Node::is_text).collect()
 }

@@ -197,7 +197,7 @@ impl Run<'_> {
         let peer = &self.world.peers[who];
         let before = Moment::of(peer);
         let range = peer_range(peer, &id);
-        let history = records(peer, &id);
+        let history = decisions(peer);
         let chance = self.world.chance();
         let peer = &self.world.peers[who];
         let person = Person {
@@ -290,15 +290,11 @@ impl Run<'_> {
         range: Option<BTreeMap<Id, u16>>,
     ) -> Result<(), String> {
         let base = &self.bases[id];
-        let restored: Vec<IdRange> = {
-            let txn = self.world.peers[who].body.transact();
-            let undos = decision::decisions(&txn)
-                .into_iter()
-                .filter(|record| record.action == Action::Undo);
-            undos.flat_map(|undo| undo.inserted).collect()
-        };
+        let decisions = decisions(&self.world.peers[who]);
         for lost in before.lost(after) {
-            let known = base.get(&ClientID::new(lost.0)) > lost.1 || is_in(&restored, lost);
+            let known = lives(&decisions, lost)
+                .iter()
+                .any(|id| base.get(&ClientID::new(id.0)) > id.1);
             ensure(known, || {
                 format!("accepting {id} deleted {lost:?}, which was written later")
             })?;
@@ -327,7 +323,8 @@ impl Run<'_> {
             .find(|record| record.id == undoes)
             .ok_or("what was undone is unknown")?;
         for lost in before.lost(after) {
-            ensure(is_in(&undone.inserted, lost), || {
+            let ours = lives(history, lost).iter().any(|id| is_in(&undone.inserted, *id));
+            ensure(ours, || {
                 format!("undoing deleted {lost:?}, which the accept had not brought")
             })?;
         }
@@ -350,17 +347,18 @@ impl Run<'_> {
         }
         let peer = &self.world.peers[who];
         let before = Moment::of(peer);
-        let known = decisions(peer);
         tally.repairs += decision::repair(&peer.body).map_err(|error| error.to_string())?;
         let after = Moment::of(peer);
-        let repaired: Vec<IdRange> = decisions(peer)
-            .into_iter()
-            .filter(|now| now.repaired && known.iter().any(|before| before.id == now.id && !before.repaired))
-            .flat_map(|record| record.inserted)
+        let now = decisions(peer);
+        let undone = |id: &str| now.iter().any(|record| record.undoes.as_deref() == Some(id));
+        let repaired: Vec<IdRange> = now
+            .iter()
+            .filter(|record| record.repaired || record.action == Action::Accept && undone(&record.id))
+            .flat_map(|record| record.inserted.clone())
             .collect();
         for lost in before.lost(&after) {
-            ensure(is_in(&repaired, lost), || {
-                format!("a repair deleted {lost:?}, which no repaired decision brought")
+            ensure(lives(&now, lost).iter().any(|id| is_in(&repaired, *id)), || {
+                format!("a repair deleted {lost:?}, which no undone or repaired decision brought")
             })?;
         }
         if before.flaw.is_none() {
@@ -411,7 +409,8 @@ impl Run<'_> {
                 format!("peer {who} has another margin")
             })?;
         }
-        let alive = first.alive();
+        let all = decisions(first);
+        let lived: Vec<Vec<Id>> = first.alive().keys().map(|id| lives(&all, *id)).collect();
         let text = first.text();
         for (number, id) in self.proposals.iter().enumerate() {
             let accepts: Vec<Decision> = records(first, id)
@@ -420,7 +419,11 @@ impl Run<'_> {
                 .collect();
             let live = accepts
                 .iter()
-                .filter(|accept| alive.keys().any(|id| is_in(&accept.inserted, *id)))
+                .filter(|accept| {
+                    lived
+                        .iter()
+                        .any(|lives| lives.iter().any(|id| is_in(&accept.inserted, *id)))
+                })
                 .count();
             ensure(live <= 1, || format!("the text of {id} is there {live} times"))?;
             let state = decision::effective_state(&first.body.transact(), &first.margin.transact(), id);
@@ -543,6 +546,18 @@ fn records(peer: &Peer, id: &str) -> Vec<Decision> {
         .into_iter()
         .filter(|record| record.proposal == id)
         .collect()
+}
+
+/// An id and all that the same character had before undos put it back.
+fn lives(decisions: &[Decision], id: Id) -> Vec<Id> {
+    let mut lives = vec![id];
+    while let Some((client, clock)) = lives.last().copied() {
+        let mut revived = decisions.iter().flat_map(|record| &record.revived);
+        let found = revived.find(|revived| is_in(&[revived.is], (client, clock)));
+        let Some(revived) = found else { break };
+        lives.push((revived.was.client, revived.was.clock + clock - revived.is.clock));
+    }
+    lives
 }
 
 fn is_in(ranges: &[IdRange], id: Id) -> bool {

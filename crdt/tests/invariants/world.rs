@@ -124,6 +124,14 @@ struct Place {
     rest: String,
 }
 
+impl Place {
+    /// Whether it is in code, which has no marks.
+    fn is_code(&self) -> bool {
+        let block = self.text.parent().and_then(XmlOut::into_xml_element);
+        block.is_some_and(|block| &**block.tag() == "codeBlock")
+    }
+}
+
 /// The peers.
 pub(crate) struct World {
     pub(crate) peers: Vec<Peer>,
@@ -229,7 +237,7 @@ impl World {
     }
 
     pub(crate) fn format(&self, peer: usize, at: u32, len: u32, mark: u8) {
-        if let Some(place) = self.place(peer, at) {
+        if let Some(place) = self.place(peer, at).filter(|place| !place.is_code()) {
             let len = Self::some(&place, len);
             let (name, value) = match mark {
                 0 => ("bold", Any::Map(Default::default())),
