@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use yrs::branch::BranchPtr;
+use yrs::branch::{Branch, BranchPtr};
 use yrs::{BranchID, ID, ReadTxn, Text, TransactionMut, XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
 
 use super::ids::{Ids, ids_of_text, ids_within, side_by_side, unit_at};
@@ -19,7 +19,7 @@ use crate::node::Node;
 /// Whether anything was deleted.
 pub(super) fn withdraw(txn: &mut TransactionMut<'_>, ranges: &[IdRange]) -> bool {
     let ids = Ids::new(ranges.iter().copied());
-    let Alive { texts, mut elements } = alive(txn, ranges);
+    let Alive { texts, elements } = alive(txn, ranges);
     let mut deleted = !texts.is_empty();
     for (text, mut units) in texts {
         units.sort_unstable();
@@ -29,10 +29,12 @@ pub(super) fn withdraw(txn: &mut TransactionMut<'_>, ranges: &[IdRange]) -> bool
             }
         }
     }
-    // An element is made before what is in it, so from the last to the first is from the inside to the outside.
-    elements.reverse();
+    // An element is made before what is in it, so what is around others comes first and takes them with it.
     for element in elements {
-        if is_empty(txn, &element) && may_go(txn, &element, &ids) {
+        if !BranchPtr::from(AsRef::<Branch>::as_ref(&element)).is_deleted()
+            && is_hollow(txn, &element, &ids)
+            && may_go(txn, &element)
+        {
             deleted |= tree::remove(txn, &element);
         }
     }
@@ -95,34 +97,29 @@ pub(super) fn alive<T: ReadTxn>(txn: &T, ranges: &[IdRange]) -> Alive {
     alive
 }
 
-fn is_empty<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> bool {
-    element.children(txn).all(|child| match child {
-        XmlOut::Text(text) => text.len(txn) == 0,
-        XmlOut::Element(_) | XmlOut::Fragment(_) => false,
-    })
+/// Whether an element and all in it has these ids, and there is no text in it.
+fn is_hollow<T: ReadTxn>(txn: &T, element: &XmlElementRef, ids: &Ids) -> bool {
+    tree::item_of(element).is_some_and(|id| ids.contains(id))
+        && element.children(txn).all(|child| match child {
+            XmlOut::Text(text) => text.len(txn) == 0,
+            XmlOut::Element(child) => is_hollow(txn, &child, ids),
+            XmlOut::Fragment(_) => false,
+        })
 }
 
 /// Whether what is around an element can be without it.
-fn may_go<T: ReadTxn>(txn: &T, element: &XmlElementRef, ids: &Ids) -> bool {
+fn may_go<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> bool {
     let Some((parent, index)) = tree::place_of(txn, element) else {
         return false;
     };
+    if matches!(parent, Parent::Root(_)) || matches!(parent.kind(), "paragraph" | "heading") {
+        return true;
+    }
     let siblings = parent.elements(txn);
-    let Parent::Element(around) = &parent else {
-        return true;
-    };
-    let line = matches!(parent.kind(), "paragraph" | "heading");
-    if line {
-        return true;
-    }
-    if siblings.len() == 1 {
-        // The parent goes next, if it came with the same decision.
-        return tree::item_of(around).is_some_and(|id| ids.contains(id));
-    }
     let next_leads = siblings
         .get(1)
         .is_some_and(|next| tree::kind(next) == "paragraph");
-    !(parent.begins_with_paragraph() && index == 0) || next_leads
+    siblings.len() > 1 && (!parent.begins_with_paragraph() || index > 0 || next_leads)
 }
 
 /// What goes back to one place.
