@@ -161,8 +161,10 @@ fn words(rng: &mut StdRng) -> String {
 /// How many kinds of payload there are.
 const PAYLOADS: u8 = 12;
 
-/// The payload number `kind`, with a word in it that occurs nowhere else; `quote` is what it is to replace.
+/// The payload number `kind`, with a word in it that occurs nowhere else; `quote` is what it is to replace. Words of other
+/// payloads are not repeated, so that each can be counted.
 pub(crate) fn payload(kind: u8, marker: &str, quote: &str) -> String {
+    let quote = quote.replace("zq", "q");
     match kind % PAYLOADS {
         0 => marker.to_owned(),
         1 => format!(" {marker} and more"),
