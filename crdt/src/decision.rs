@@ -7,7 +7,11 @@
 //! that did too much is taken out by [`repair`], from the records, and all replicas come to the same.
 
 mod accept;
+#[cfg(test)]
+mod apart_tests;
 mod blocks;
+#[cfg(test)]
+mod desk;
 mod ids;
 mod inline;
 mod locate;

@@ -311,7 +311,7 @@ impl Outline {
             }
             PieceContent::Text(_) | PieceContent::Inline(_) => None,
         });
-        let found = if before { texts.next() } else { texts.last() };
+        let found = if before { texts.next() } else { texts.next_back() };
         if let Some((text, index)) = found {
             return RelativePosition::at(txn, text, u32::try_from(index).unwrap_or(u32::MAX), before);
         }

@@ -152,19 +152,18 @@ mod tests {
     use serde_json::json;
     use yrs::{Text, Transact, WriteTxn, XmlElementPrelim, XmlFragment, XmlTextPrelim};
 
-    fn both_ways(json: serde_json::Value) -> RelativePosition {
+    fn both_ways(json: &serde_json::Value) {
         let position: RelativePosition = serde_json::from_value(json.clone()).unwrap();
-        assert_eq!(serde_json::to_value(&position).unwrap(), json);
-        position
+        assert_eq!(serde_json::to_value(&position).unwrap(), *json);
     }
 
     #[test]
     fn json_is_that_of_yjs() {
         both_ways(
-            json!({"type": {"client": 3, "clock": 1}, "item": {"client": 9, "clock": 20}, "assoc": -1}),
+            &json!({"type": {"client": 3, "clock": 1}, "item": {"client": 9, "clock": 20}, "assoc": -1}),
         );
-        both_ways(json!({"type": {"client": 3, "clock": 1}, "assoc": 0}));
-        both_ways(json!({"tname": "default", "assoc": -1}));
+        both_ways(&json!({"type": {"client": 3, "clock": 1}, "assoc": 0}));
+        both_ways(&json!({"tname": "default", "assoc": -1}));
         // What `JSON.stringify` makes of a live position, and what lacks an association.
         let position: RelativePosition = serde_json::from_value(
             json!({"type": null, "tname": null, "item": {"client": 9, "clock": 2}, "assoc": null}),

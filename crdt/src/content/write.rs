@@ -15,6 +15,9 @@ use super::value::to_any;
 use crate::doc;
 use crate::node::{Mark, Node};
 
+/// Blocks that hold a line of text even when they are empty.
+const TEXT_BLOCKS: [&str; 3] = ["paragraph", "heading", "codeBlock"];
+
 /// Blocks a transaction when a whole document is written: within one transaction yrs gets slower with every item.
 const BLOCKS_PER_TRANSACTION: usize = 64;
 
@@ -190,6 +193,10 @@ fn insert_piece<P: XmlFragment>(parent: &P, txn: &mut TransactionMut<'_>, index:
             let element = children(parent).insert(txn, index, XmlElementPrelim::empty(node.kind.as_str()));
             for (name, value) in node.attrs.iter().filter(|(_, value)| !value.is_null()) {
                 element.insert_attribute(txn, name.as_str(), In::Any(to_any(value)));
+            }
+            if node.content.is_empty() && TEXT_BLOCKS.contains(&node.kind.as_str()) {
+                // Two people who begin to write in it at once have one text then, and not one each.
+                element.insert(txn, 0, XmlTextPrelim::new(String::new()));
             }
             insert(&element, txn, 0, &node.content);
         }

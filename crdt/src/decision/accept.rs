@@ -55,8 +55,8 @@ pub(super) fn apply(
             accept.after_block(found.range.end, &nodes);
             true
         }
-        ProposalKind::Insert => accept.edit(found.range.end..found.range.end, nodes, false),
-        ProposalKind::Replace | ProposalKind::Delete => accept.edit(found.range.clone(), nodes, exact),
+        ProposalKind::Insert => accept.edit(found.range.end..found.range.end, &nodes, false),
+        ProposalKind::Replace | ProposalKind::Delete => accept.edit(found.range.clone(), &nodes, exact),
     };
     accept.removed.sort_by_key(|(offset, _)| *offset);
     Change {
@@ -90,7 +90,7 @@ impl TextCut {
 
 impl Accept<'_, '_> {
     /// Whether all of the payload was put in.
-    fn edit(&mut self, range: Range<usize>, nodes: Vec<Node>, exact: bool) -> bool {
+    fn edit(&mut self, range: Range<usize>, nodes: &[Node], exact: bool) -> bool {
         let range = self.without_edges(range);
         let (Some(first), Some(last)) = (
             self.outline.block_at(range.start),
@@ -99,13 +99,13 @@ impl Accept<'_, '_> {
             // There is no line of text at all.
             let root = self.txn.get_or_insert_xml_fragment(BODY_ROOT);
             let end = yrs::XmlFragment::len(&root, self.txn);
-            Parent::Root(root).insert(self.txn, end, &nodes);
+            Parent::Root(root).insert(self.txn, end, nodes);
             return true;
         };
-        match self.one_line(first == last, first, &nodes) {
+        match self.one_line(first == last, first, nodes) {
             Some(line) => self.edit_line(range, first, line, exact),
             None => {
-                self.edit_blocks(range, first..last + 1, nodes);
+                self.edit_blocks(&range, first..last + 1, nodes);
                 true
             }
         }
@@ -189,17 +189,17 @@ impl Accept<'_, '_> {
         Some(whole)
     }
 
-    fn edit_blocks(&mut self, range: Range<usize>, span: Range<usize>, nodes: Vec<Node>) {
+    fn edit_blocks(&mut self, range: &Range<usize>, span: Range<usize>, nodes: &[Node]) {
         let mut cuts = Vec::new();
         for block in span.clone() {
-            cuts.push(self.cuts(block, &range));
+            cuts.push(self.cuts(block, range));
         }
         let emptied = cuts.iter().map(|(_, _, emptied)| *emptied).collect();
-        let Some(blocks) = Blocks::new(self.txn, self.outline, self.named, span.clone(), &range, emptied)
+        let Some(blocks) = Blocks::new(self.txn, self.outline, self.named, span.clone(), range, emptied)
         else {
             return;
         };
-        let (spot, keep) = blocks.spot(self.txn, &nodes, self.proposal.kind == ProposalKind::Insert);
+        let (spot, keep) = blocks.spot(self.txn, nodes, self.proposal.kind == ProposalKind::Insert);
         let gone = blocks.gone(self.txn, &keep, nodes.is_empty());
 
         for element in &gone.elements {
@@ -225,7 +225,7 @@ impl Accept<'_, '_> {
                 self.cut(cuts, &inline);
             }
         }
-        let mut rest = nodes.as_slice();
+        let mut rest = nodes;
         if let (Spot::Into(_), Some((first, others))) = (&spot, nodes.split_first()) {
             let caret = range.is_empty();
             let line = first.content.clone();

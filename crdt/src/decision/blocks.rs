@@ -237,7 +237,7 @@ impl<'a> Blocks<'a> {
         while let Some(parent) = Parent::of(txn, &element) {
             match parent {
                 Parent::Element(parent) if !Parent::Element(parent.clone()).holds_blocks() => {
-                    element = parent
+                    element = parent;
                 }
                 Parent::Element(_) | Parent::Root(_) => break,
             }

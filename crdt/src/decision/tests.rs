@@ -1,190 +1,14 @@
 //! Decisions on small documents, in Markdown.
 
 use serde_json::json;
-use yrs::updates::decoder::Decode;
-use yrs::{
-    Doc, Map, ReadTxn, StateVector, Text, Transact, TransactionMut, Update, WriteTxn, XmlFragment, XmlOut,
-};
+use yrs::{Map, ReadTxn, Transact, WriteTxn, XmlFragment, XmlOut};
 
+use super::desk::Desk;
 use super::*;
 use crate::anchor::{Anchor, AsRefId, RelativePosition};
-use crate::content::{fill, read};
+use crate::content::read;
 use crate::doc;
-use crate::margin::{Author, AuthorKind, Base, ProposalKind, put_proposal};
-use crate::markdown;
-
-/// A body and a margin, with ids that count up.
-struct Desk {
-    body: Doc,
-    margin: Doc,
-    next: u128,
-}
-
-impl Desk {
-    fn new(text: &str) -> Self {
-        let desk = Self::empty(1);
-        fill(&desk.body, &markdown::parse(text)).unwrap();
-        // Whoever writes from now on is somebody else than who wrote the beginning.
-        desk.copy(2)
-    }
-
-    fn empty(client: u64) -> Self {
-        let (body, margin) = (doc::open(client), doc::open(client));
-        let _ = (doc::fragment(&body), doc::meta(&body), doc::decisions(&body));
-        Self {
-            body,
-            margin,
-            next: u128::from(client) << 64,
-        }
-    }
-
-    fn copy(&self, client: u64) -> Self {
-        let copy = Self::empty(client);
-        copy.learn(self);
-        copy
-    }
-
-    fn learn(&self, other: &Self) {
-        for (to, from) in [(&self.body, &other.body), (&self.margin, &other.margin)] {
-            let update = from
-                .transact()
-                .encode_state_as_update_v1(&to.transact().state_vector());
-            to.transact_mut()
-                .apply_update(Update::decode_v1(&update).unwrap())
-                .unwrap();
-        }
-    }
-
-    fn text(&self) -> String {
-        let txn = self.body.transact();
-        let root = txn.get_xml_fragment(doc::BODY_ROOT).unwrap();
-        markdown::write(&read(&root, &txn)).trim_end().to_owned()
-    }
-
-    fn propose(&mut self, kind: ProposalKind, anchor: Anchor, payload: &str) -> String {
-        self.next += 1;
-        let id = format!("P{}", self.next);
-        let base = Base::of(&self.body.transact());
-        put_proposal(
-            &mut self.margin.transact_mut(),
-            &Proposal {
-                id: id.clone(),
-                request: String::new(),
-                author: Author {
-                    kind: AuthorKind::Ai,
-                    id: "ai".into(),
-                    name: "Model".into(),
-                    model: None,
-                    quantisation: None,
-                    device: None,
-                },
-                requester: Person::default(),
-                kind,
-                anchor,
-                base,
-                payload: payload.into(),
-                state: ProposalState::Pending,
-                at: Timestamp(1),
-                rationale: None,
-                confidence: None,
-                stats: None,
-                error: None,
-            },
-        );
-        id
-    }
-
-    /// Proposes to put other words for the first occurrence of some.
-    fn rewrite(&mut self, words: &str, payload: &str) -> String {
-        let anchor = self.words(words);
-        self.propose(ProposalKind::Replace, anchor, payload)
-    }
-
-    fn words(&self, words: &str) -> Anchor {
-        Anchor::for_words(&self.body.transact(), words).unwrap()
-    }
-
-    /// Proposes to go on after some words.
-    fn go_on(&mut self, after: &str, payload: &str) -> String {
-        let anchor = self.after(after);
-        self.propose(ProposalKind::Insert, anchor, payload)
-    }
-
-    fn after(&self, words: &str) -> Anchor {
-        let txn = self.body.transact();
-        let text = Outline::read(&txn).text();
-        let end = text.find(words).unwrap() + words.len();
-        Anchor::for_caret(&txn, text[..end].encode_utf16().count())
-    }
-
-    fn decide(&mut self, proposal: &str, action: Action, force: bool) -> Result<Outcome, DecideError> {
-        let next = &mut self.next;
-        let mut ids = || {
-            *next += 1;
-            *next
-        };
-        let by = Person {
-            id: "me".into(),
-            name: "Me".into(),
-        };
-        decide(
-            &self.body,
-            &self.margin,
-            proposal,
-            action,
-            &by,
-            Timestamp(5),
-            &mut ids,
-            force,
-        )
-    }
-
-    fn accept(&mut self, proposal: &str) -> String {
-        self.decide(proposal, Action::Accept, false).unwrap();
-        self.text()
-    }
-
-    fn undo(&mut self, proposal: &str) -> String {
-        self.decide(proposal, Action::Undo, false).unwrap();
-        self.text()
-    }
-
-    fn state(&self, proposal: &str) -> ProposalState {
-        effective_state(&self.body.transact(), &self.margin.transact(), proposal).unwrap()
-    }
-
-    /// Types after some words, as this desk's client.
-    fn types(&self, after: &str, text: &str) {
-        let txn = self.body.transact();
-        let outline = Outline::read(&txn);
-        let all = outline.text();
-        let end = all[..all.find(after).unwrap() + after.len()]
-            .encode_utf16()
-            .count();
-        let (target, index) = outline.text_at(end).unwrap();
-        drop(txn);
-        target.insert(&mut self.body.transact_mut(), index, text);
-    }
-
-    fn erases(&self, words: &str) {
-        let txn = self.body.transact();
-        let outline = Outline::read(&txn);
-        let all = outline.text();
-        let start = all[..all.find(words).unwrap()].encode_utf16().count();
-        let (target, index) = outline.text_at(start).unwrap();
-        drop(txn);
-        target.remove_range(
-            &mut self.body.transact_mut(),
-            index,
-            u32::try_from(words.encode_utf16().count()).unwrap(),
-        );
-    }
-
-    fn with_root(&self, change: impl FnOnce(&yrs::XmlFragmentRef, &mut TransactionMut<'_>)) {
-        let root = doc::fragment(&self.body);
-        change(&root, &mut self.body.transact_mut());
-    }
-}
+use crate::margin::ProposalKind;
 
 /// Accept gives `after`, and undo gives the beginning again.
 #[track_caller]
@@ -473,7 +297,7 @@ fn text_that_was_moved_by_a_split_is_not_deleted_unasked() {
     // As y-prosemirror splits: the tail is deleted and written again into a new block.
     desk.erases(" three");
     desk.with_root(|root, txn| {
-        crate::content::insert(root, txn, 1, &[crate::node::Node::paragraph("three")])
+        crate::content::insert(root, txn, 1, &[crate::node::Node::paragraph("three")]);
     });
     let error = desk.decide(&proposal, Action::Accept, false).unwrap_err();
     assert_eq!(error.code(), "stale");
@@ -534,107 +358,6 @@ fn the_margin_cannot_say_that_something_was_accepted() {
     assert_eq!(desk.state(&proposal), ProposalState::Accepted);
 }
 
-/// Two desks that were apart.
-fn apart(text: &str, propose: impl FnOnce(&mut Desk) -> String) -> (Desk, Desk, String) {
-    let mut one = Desk::new(text);
-    let proposal = propose(&mut one);
-    let two = one.copy(3);
-    (one, two, proposal)
-}
-
-#[track_caller]
-fn meet(one: &Desk, two: &Desk) {
-    for _ in 0..2 {
-        one.learn(two);
-        two.learn(one);
-        repair(&one.body).unwrap();
-        repair(&two.body).unwrap();
-    }
-    one.learn(two);
-    assert_eq!(one.text(), two.text());
-    assert_eq!(repair(&one.body), Ok(0));
-    assert_eq!(repair(&two.body), Ok(0));
-    let txn = one.body.transact();
-    assert_eq!(decisions(&txn), decisions(&two.body.transact()));
-}
-
-#[test]
-fn a_double_accept_is_repaired() {
-    for (payload, after) in [
-        ("2", "One 2 three"),
-        ("x\n\ny", "One x three\n\ny"),
-        ("- x", "One  three\n\n- x"),
-    ] {
-        let (mut one, mut two, proposal) = apart("One two three", |desk| desk.rewrite("two", payload));
-        one.accept(&proposal);
-        two.accept(&proposal);
-        meet(&one, &two);
-        assert_eq!(one.text(), after);
-        assert_eq!(one.state(&proposal), ProposalState::Accepted);
-        assert_eq!(one.undo(&proposal), "One two three");
-        meet(&one, &two);
-        assert_eq!(two.text(), "One two three");
-    }
-}
-
-#[test]
-fn a_double_undo_is_repaired() {
-    let (mut one, mut two, proposal) = apart("One two three\n\nfour", |desk| {
-        desk.rewrite("two three\nfour", "2")
-    });
-    one.accept(&proposal);
-    two.learn(&one);
-    one.undo(&proposal);
-    two.undo(&proposal);
-    meet(&one, &two);
-    assert_eq!(one.text(), "One two three\n\nfour");
-    assert_eq!(one.state(&proposal), ProposalState::Pending);
-}
-
-#[test]
-fn an_accept_elsewhere_stands_against_accept_and_undo_here() {
-    let (mut one, mut two, proposal) = apart("One two three", |desk| desk.rewrite("two", "2"));
-    one.accept(&proposal);
-    one.undo(&proposal);
-    two.accept(&proposal);
-    meet(&one, &two);
-    assert_eq!(one.text(), "One 2 three");
-    assert_eq!(one.state(&proposal), ProposalState::Accepted);
-    assert_eq!(one.undo(&proposal), "One two three");
-}
-
-#[test]
-fn an_accept_that_kept_words_gives_way_to_one_that_kept_none() {
-    let (mut one, mut two, proposal) = apart("The qick brown fox", |desk| {
-        desk.rewrite("The qick brown fox", "The quick brown fox")
-    });
-    one.accept(&proposal);
-    two.types("bro", "HUMAN");
-    two.decide(&proposal, Action::Accept, true).unwrap();
-    meet(&one, &two);
-    assert_eq!(one.text(), "The quick brown foxHUMAN");
-}
-
-#[test]
-fn reject_and_accept_at_once_is_an_accept() {
-    let (mut one, mut two, proposal) = apart("One two three", |desk| desk.rewrite("two", "2"));
-    one.accept(&proposal);
-    two.decide(&proposal, Action::Reject, false).unwrap();
-    meet(&one, &two);
-    assert_eq!(one.text(), "One 2 three");
-    assert_eq!(two.state(&proposal), ProposalState::Accepted);
-}
-
-#[test]
-fn an_undo_of_one_proposal_leaves_another_that_was_made_later_applicable() {
-    let mut desk = Desk::new("One two three");
-    let first = desk.rewrite("two", "2");
-    let second = desk.rewrite("two three", "zwei drei");
-    desk.accept(&first);
-    desk.undo(&first);
-    assert_eq!(desk.accept(&second), "One zwei drei");
-}
-
 #[test]
 fn the_records_survive_a_restart_and_unknown_fields() {
     let mut desk = Desk::new("One two three");
@@ -688,19 +411,6 @@ fn hostile_proposals_and_records_do_no_harm() {
 }
 
 #[test]
-fn typing_into_a_block_that_is_accepted_away_elsewhere_is_lost_with_it() {
-    // Yjs deletes what is in an element with the element, whoever writes into it meanwhile. See the known limits.
-    let (mut one, two, proposal) = apart("A\n\nBB\n\nC", |desk| {
-        let anchor = desk.words("BB");
-        desk.propose(ProposalKind::Delete, anchor, "")
-    });
-    one.accept(&proposal);
-    two.types("BB", "HUMAN");
-    meet(&one, &two);
-    assert_eq!(one.text(), "A\n\nC");
-}
-
-#[test]
 fn nested_lists_stay_valid_trees() {
     let mut desk = Desk::new("- a\n  - b");
     let proposal = {
@@ -721,5 +431,4 @@ fn nested_lists_stay_valid_trees() {
     };
     assert_eq!(first.tag().as_ref(), "paragraph");
     assert_ne!(first.as_ref_id(), item.as_ref_id());
-    let _ = StateVector::default();
 }

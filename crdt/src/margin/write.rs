@@ -34,8 +34,8 @@ pub fn claim(txn: &mut TransactionMut<'_>, id: &str, peer: &str, now: Timestamp,
     if !request.to.is_empty() && request.to != peer {
         return false;
     }
-    set_request(txn, id, "state", json!(RequestState::Claimed));
-    set_request(txn, id, "lease", json!({"peer": peer, "until": until}));
+    set_request(txn, id, "state", &json!(RequestState::Claimed));
+    set_request(txn, id, "lease", &json!({"peer": peer, "until": until}));
     true
 }
 
@@ -43,7 +43,7 @@ pub fn claim(txn: &mut TransactionMut<'_>, id: &str, peer: &str, now: Timestamp,
 pub fn renew(txn: &mut TransactionMut<'_>, id: &str, peer: &str, until: Timestamp) -> bool {
     let holds = holds(txn, id, peer);
     if holds {
-        set_request(txn, id, "lease", json!({"peer": peer, "until": until}));
+        set_request(txn, id, "lease", &json!({"peer": peer, "until": until}));
     }
     holds
 }
@@ -52,8 +52,8 @@ pub fn renew(txn: &mut TransactionMut<'_>, id: &str, peer: &str, until: Timestam
 pub fn release(txn: &mut TransactionMut<'_>, id: &str, peer: &str) -> bool {
     let holds = holds(txn, id, peer);
     if holds {
-        set_request(txn, id, "state", json!(RequestState::Open));
-        set_request(txn, id, "lease", Value::Null);
+        set_request(txn, id, "state", &json!(RequestState::Open));
+        set_request(txn, id, "lease", &Value::Null);
     }
     holds
 }
@@ -70,7 +70,7 @@ pub fn cancel_request(txn: &mut TransactionMut<'_>, id: &str) -> bool {
     let running = request(txn, id)
         .is_some_and(|request| matches!(request.state, RequestState::Open | RequestState::Claimed));
     if running {
-        set_request(txn, id, "state", json!(RequestState::Cancelled));
+        set_request(txn, id, "state", &json!(RequestState::Cancelled));
     }
     running
 }
@@ -79,9 +79,9 @@ pub fn cancel_request(txn: &mut TransactionMut<'_>, id: &str) -> bool {
 pub fn finish_request(txn: &mut TransactionMut<'_>, id: &str, peer: &str, proposal: &str) -> bool {
     let holds = holds(txn, id, peer);
     if holds {
-        set_request(txn, id, "proposal", json!(proposal));
-        set_request(txn, id, "state", json!(RequestState::Done));
-        set_request(txn, id, "lease", Value::Null);
+        set_request(txn, id, "proposal", &json!(proposal));
+        set_request(txn, id, "state", &json!(RequestState::Done));
+        set_request(txn, id, "lease", &Value::Null);
     }
     holds
 }
@@ -90,16 +90,16 @@ pub fn finish_request(txn: &mut TransactionMut<'_>, id: &str, peer: &str, propos
 pub fn fail_request(txn: &mut TransactionMut<'_>, id: &str, peer: &str, error: &str) -> bool {
     let holds = holds(txn, id, peer);
     if holds {
-        set_request(txn, id, "error", json!(error));
-        set_request(txn, id, "state", json!(RequestState::Failed));
-        set_request(txn, id, "lease", Value::Null);
+        set_request(txn, id, "error", &json!(error));
+        set_request(txn, id, "state", &json!(RequestState::Failed));
+        set_request(txn, id, "lease", &Value::Null);
     }
     holds
 }
 
-fn set_request(txn: &mut TransactionMut<'_>, id: &str, key: &str, value: Value) {
+fn set_request(txn: &mut TransactionMut<'_>, id: &str, key: &str, value: &Value) {
     if let Some(entry) = entry::map(txn, REQUESTS_ROOT, id) {
-        entry::set(txn, &entry, key, &value);
+        entry::set(txn, &entry, key, value);
     }
 }
 

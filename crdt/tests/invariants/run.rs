@@ -254,7 +254,7 @@ impl Run<'_> {
                         state: peer.state(),
                     },
                 );
-                self.accepted_rightly(who, &id, &before, &after, range)
+                self.accepted_rightly(who, &id, &before, &after, range.as_ref())
             }
             Action::Undo => {
                 tally.undos += 1;
@@ -287,7 +287,7 @@ impl Run<'_> {
         id: &str,
         before: &Moment,
         after: &Moment,
-        range: Option<BTreeMap<Id, u16>>,
+        range: Option<&BTreeMap<Id, u16>>,
     ) -> Result<(), String> {
         let base = &self.bases[id];
         let decisions = decisions(&self.world.peers[who]);
@@ -298,7 +298,7 @@ impl Run<'_> {
             ensure(known, || {
                 format!("accepting {id} deleted {lost:?}, which was written later")
             })?;
-            if let Some(range) = &range {
+            if let Some(range) = range {
                 ensure(range.contains_key(&lost), || {
                     format!("accepting {id} deleted {lost:?}, beyond its range")
                 })?;
