@@ -6,6 +6,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod moment;
 mod plan;
 mod run;
 mod world;
