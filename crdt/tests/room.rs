@@ -11,10 +11,16 @@
 
 #[path = "room/decisions.rs"]
 mod decisions;
+#[path = "room/desk.rs"]
+mod desk;
 #[path = "room/harness.rs"]
 mod harness;
+#[path = "room/presence.rs"]
+mod presence;
 #[path = "room/rules.rs"]
 mod rules;
+#[path = "room/saving.rs"]
+mod saving;
 
 use crdt::ids::{Part, Role};
 use harness::{Network, OnPanic};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use yrs::updates::decoder::Decode;
 use yrs::{Any, Doc, Map, ReadTxn, StateVector, Text, Transact, Update, WriteTxn};
 
-use crate::rules::{Desk, records, texts};
+use crate::desk::{Desk, records, texts};
 
 const EDITOR: ConnId = ConnId(1);
 const SUGGESTER: ConnId = ConnId(2);
