@@ -25,7 +25,9 @@ pub async fn link_send(links: State<'_, WindowLinks>, request: Request<'_>) -> R
         .headers()
         .get("link")
         .and_then(|value| value.to_str().ok()?.parse().ok())
-        .ok_or_else(|| IpcError::bad_request("the header `link` must be the number that link_open returned"))?;
+        .ok_or_else(|| {
+            IpcError::bad_request("the header `link` must be the number that link_open returned")
+        })?;
     let InvokeBody::Raw(frame) = request.body() else {
         return Err(IpcError::bad_request("a frame must be sent as raw bytes"));
     };
@@ -55,5 +57,8 @@ pub async fn api_request(
     body: Option<String>,
 ) -> Result<ApiAnswer, IpcError> {
     let answer = relay.api(&method, &path, body.unwrap_or_default().into()).await;
-    Ok(ApiAnswer { status: answer.status, body: String::from_utf8_lossy(&answer.body).into_owned() })
+    Ok(ApiAnswer {
+        status: answer.status,
+        body: String::from_utf8_lossy(&answer.body).into_owned(),
+    })
 }

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 /// Settings of the desktop application; each is a flag and an environment variable.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "inkling", version, about = "Write together with people and AI models, and keep control.")]
+#[command(
+    name = "inkling",
+    version,
+    about = "Write together with people and AI models, and keep control."
+)]
 pub struct Config {
     /// Folder of the document store. Default: the system's folder for application data.
     #[arg(long, env = "INKLING_DATA")]

@@ -15,11 +15,17 @@ pub struct IpcError {
 impl IpcError {
     /// The link with that number is not open (any more).
     pub fn no_such_link(link: u32) -> Self {
-        Self { code: "no_such_link", message: format!("the connection {link} to the local relay is closed") }
+        Self {
+            code: "no_such_link",
+            message: format!("the connection {link} to the local relay is closed"),
+        }
     }
 
     /// The request is not of the form that the command takes.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self { code: "bad_request", message: message.into() }
+        Self {
+            code: "bad_request",
+            message: message.into(),
+        }
     }
 }

@@ -17,13 +17,17 @@ pub(crate) struct Background {
 /// Opens the store and starts everything. The model loads meanwhile; the window does not wait for it.
 pub(crate) fn start(config: &Config) -> anyhow::Result<Background> {
     let data = data_folder(config)?;
-    std::fs::create_dir_all(&data).with_context(|| format!("the folder {} cannot be made", data.display()))?;
+    std::fs::create_dir_all(&data)
+        .with_context(|| format!("the folder {} cannot be made", data.display()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let relay = runtime
         .block_on(Relay::open(RelayConfig::desktop(data.join("inkling.sqlite"))))
         .with_context(|| format!("the document store in {} cannot be opened", data.display()))?;
     if !config.no_ai {
-        let settings = ai::AiConfig { model: config.model.clone(), ort: config.ort.clone() };
+        let settings = ai::AiConfig {
+            model: config.model.clone(),
+            ort: config.ort.clone(),
+        };
         runtime.spawn(ai::run(relay.clone(), settings));
     }
     Ok(Background { runtime, relay })
@@ -36,7 +40,9 @@ impl Background {
 
     /// The document to begin with: the one that was changed last, or a welcome in an empty store.
     pub(crate) fn first_document(&self) -> anyhow::Result<DocId> {
-        self.runtime.block_on(self.relay.first_document()).context("there is no document to begin with")
+        self.runtime
+            .block_on(self.relay.first_document())
+            .context("there is no document to begin with")
     }
 
     pub(crate) fn handle(&self) -> tokio::runtime::Handle {

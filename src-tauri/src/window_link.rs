@@ -26,7 +26,12 @@ pub struct WindowLinks {
 impl WindowLinks {
     /// Links to `relay`, whose tasks run on `runtime`.
     pub fn new(relay: Relay, runtime: tokio::runtime::Handle) -> Self {
-        Self { relay, runtime, next: AtomicU32::new(1), open: Arc::default() }
+        Self {
+            relay,
+            runtime,
+            next: AtomicU32::new(1),
+            open: Arc::default(),
+        }
     }
 
     /// Opens a link; what the relay sends goes to `channel`.
@@ -44,15 +49,24 @@ impl WindowLinks {
             }
             open.lock().unwrap_or_else(PoisonError::into_inner).remove(&link);
             // The page may be gone already; then nobody needs to be told.
-            drop(channel.send(InvokeResponseBody::Json(r#"{"closed":"the relay closed the connection"}"#.into())));
+            drop(channel.send(InvokeResponseBody::Json(
+                r#"{"closed":"the relay closed the connection"}"#.into(),
+            )));
         });
         link
     }
 
     /// Hands a frame to the relay; waits while the relay's queue is full.
     pub async fn send(&self, link: u32, frame: Bytes) -> Result<(), IpcError> {
-        let to_relay = self.links().get(&link).cloned().ok_or_else(|| IpcError::no_such_link(link))?;
-        to_relay.send(frame).await.map_err(|_| IpcError::no_such_link(link))
+        let to_relay = self
+            .links()
+            .get(&link)
+            .cloned()
+            .ok_or_else(|| IpcError::no_such_link(link))?;
+        to_relay
+            .send(frame)
+            .await
+            .map_err(|_| IpcError::no_such_link(link))
     }
 
     /// Closes a link, if it is open.

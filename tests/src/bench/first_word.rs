@@ -32,7 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// When no AI peer comes or no word arrives.
 pub async fn run(program: &Path) -> anyhow::Result<()> {
-    println!("first visible word, 542-word document, default model (machine load {})", load());
+    println!(
+        "first visible word, 542-word document, default model (machine load {})",
+        load()
+    );
     let data = tempfile::tempdir()?;
     let server = Server::start(program, data.path(), &[])?;
     let mut body = Peer::connect(&server.url("alice"), 11).await?;
@@ -40,7 +43,10 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
     fill(body.replica.doc());
     body.flush().await?;
     body.until("an AI peer", |replica| {
-        replica.awareness().others().any(|(_, state)| state["user"]["kind"] == "ai")
+        replica
+            .awareness()
+            .others()
+            .any(|(_, state)| state["user"]["kind"] == "ai")
     })
     .await?;
 
@@ -54,7 +60,10 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
             Request {
                 id: id.clone(),
                 kind: RequestKind::Continue,
-                by: Person { id: "bench".into(), name: "Bench".into() },
+                by: Person {
+                    id: "bench".into(),
+                    name: "Bench".into(),
+                },
                 at: now(),
                 anchor: Anchor::for_caret(&txn, usize::MAX),
                 instruction: String::new(),
@@ -79,7 +88,11 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
         if round == 0 {
             let mut cold = Sample::default();
             cold.add(time);
-            row("the first request to this document", &format!("{:.0} ms", cold.quantile(1.0)), "1000 ms");
+            row(
+                "the first request to this document",
+                &format!("{:.0} ms", cold.quantile(1.0)),
+                "1000 ms",
+            );
         } else {
             warm.add(time);
         }
@@ -93,7 +106,11 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
             })
             .await?;
     }
-    row("each later one, after some typing", &warm.summary(), "250 ms with a warm prefix");
+    row(
+        "each later one, after some typing",
+        &warm.summary(),
+        "250 ms with a warm prefix",
+    );
     Ok(())
 }
 
@@ -111,7 +128,12 @@ fn type_some(document: &yrs::Doc, round: usize) {
     let fragment = doc::fragment(document);
     let mut txn = document.transact_mut();
     let end = yrs::XmlFragment::len(&fragment, &txn);
-    content::insert(&fragment, &mut txn, end, &markdown::parse(&format!("And then, for the {round}th time, she")));
+    content::insert(
+        &fragment,
+        &mut txn,
+        end,
+        &markdown::parse(&format!("And then, for the {round}th time, she")),
+    );
 }
 
 /// A replica with its socket.
@@ -123,7 +145,10 @@ struct Peer {
 impl Peer {
     async fn connect(url: &str, client: u32) -> anyhow::Result<Self> {
         let (socket, _) = tokio_tungstenite::connect_async(url).await?;
-        let mut peer = Self { replica: Replica::new(client), socket };
+        let mut peer = Self {
+            replica: Replica::new(client),
+            socket,
+        };
         for frame in peer.replica.connected() {
             peer.send(frame).await?;
         }
@@ -146,8 +171,12 @@ impl Peer {
     async fn until(&mut self, what: &str, condition: impl Fn(&Replica) -> bool) -> anyhow::Result<()> {
         let end = tokio::time::Instant::now() + PATIENCE;
         while !condition(&self.replica) {
-            let message = tokio::time::timeout_at(end, self.socket.next()).await.with_context(|| format!("waited in vain for {what}"))?;
-            let Some(message) = message else { bail!("the relay closed the connection while waiting for {what}") };
+            let message = tokio::time::timeout_at(end, self.socket.next())
+                .await
+                .with_context(|| format!("waited in vain for {what}"))?;
+            let Some(message) = message else {
+                bail!("the relay closed the connection while waiting for {what}")
+            };
             if let Message::Binary(frame) = message? {
                 let received = self.replica.receive(now(), &frame)?;
                 for reply in received.replies {

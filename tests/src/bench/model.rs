@@ -1,7 +1,10 @@
 //! Prefill and decode of the default model, tokens a second.
 
 use anyhow::Context as _;
-use model::{Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator as _, Locations, Runtime, StopCondition, Summary, Worker};
+use model::{
+    Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator as _, Locations, Runtime, StopCondition,
+    Summary, Worker,
+};
 
 use super::stats::{load, median, row};
 
@@ -26,12 +29,20 @@ pub async fn run() -> anyhow::Result<()> {
     let places = Locations::from_environment();
     let worker = tokio::task::spawn_blocking(move || {
         let runtime = Runtime::load(&places.runtime)?;
-        anyhow::Ok(Worker::spawn(&runtime, Artifact::open(&places.model)?, EngineOptions::default())?)
+        anyhow::Ok(Worker::spawn(
+            &runtime,
+            Artifact::open(&places.model)?,
+            EngineOptions::default(),
+        )?)
     })
     .await?
     .context("the default model cannot be loaded; `npm run setup` fetches it")?;
     let info = worker.info();
-    row("the model", &format!("{} {}, {}", info.name, info.quantisation, info.device.summary()), "");
+    row(
+        "the model",
+        &format!("{} {}, {}", info.name, info.quantisation, info.device.summary()),
+        "",
+    );
 
     let mut summaries = Vec::new();
     for window in 0..=WINDOWS {
@@ -40,11 +51,19 @@ pub async fn run() -> anyhow::Result<()> {
             summaries.push(summary);
         }
     }
-    let prefill = summaries.iter().map(|one| rate(one.prompt_tokens - one.reused_tokens, one.prefill_ms));
-    let decode = summaries.iter().map(|one| rate(one.tokens.saturating_sub(1), one.decode_ms));
+    let prefill = summaries
+        .iter()
+        .map(|one| rate(one.prompt_tokens - one.reused_tokens, one.prefill_ms));
+    let decode = summaries
+        .iter()
+        .map(|one| rate(one.tokens.saturating_sub(1), one.decode_ms));
     let read = summaries.first().map_or(0, |one| one.prompt_tokens);
     row(&format!("prefill, {read} tokens"), &spread(prefill.collect()), "");
-    row(&format!("decode, {WRITTEN} tokens"), &spread(decode.collect()), "");
+    row(
+        &format!("decode, {WRITTEN} tokens"),
+        &spread(decode.collect()),
+        "",
+    );
     Ok(())
 }
 
@@ -53,7 +72,10 @@ async fn one(worker: &Worker, window: usize) -> anyhow::Result<Summary> {
     let words: Vec<&str> = TEXT.split_whitespace().skip(window).take(WORDS).collect();
     let mut request = GenerateRequest::greedy(vec![ChatMessage::user(words.join(" "))], WRITTEN);
     // The model's own end would make windows of different lengths.
-    request.stop = StopCondition { max_tokens: WRITTEN, ..StopCondition::default() };
+    request.stop = StopCondition {
+        max_tokens: WRITTEN,
+        ..StopCondition::default()
+    };
     request.answer_prefix = Some("The story goes on: the".to_owned());
     let (_, summary) = worker.generate(request)?.collect().await?;
     Ok(summary)
@@ -66,6 +88,13 @@ fn rate(tokens: usize, ms: u64) -> f64 {
 /// Median, least and most of rates.
 fn spread(mut rates: Vec<f64>) -> String {
     rates.sort_by(f64::total_cmp);
-    let (least, most) = (rates.first().copied().unwrap_or(0.0), rates.last().copied().unwrap_or(0.0));
-    format!("{:.1} tokens/s  (least {least:.1}, most {most:.1}, n = {})", median(&rates), rates.len())
+    let (least, most) = (
+        rates.first().copied().unwrap_or(0.0),
+        rates.last().copied().unwrap_or(0.0),
+    );
+    format!(
+        "{:.1} tokens/s  (least {least:.1}, most {most:.1}, n = {})",
+        median(&rates),
+        rates.len()
+    )
 }
