@@ -2,7 +2,7 @@
 
 use crate::desk::{ALICE, BOB, Desk, acks, asks, records, texts, whole, write};
 use crdt::ids::{DocId, Part, Role};
-use crdt::protocol::{self};
+use crdt::protocol;
 use crdt::room::{Effect, Event, Limits, OpenError, Outgoing, Room, Stored};
 use serde_json::json;
 use yrs::{ReadTxn, Transact};
