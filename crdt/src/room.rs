@@ -13,6 +13,7 @@ mod limits;
 mod open;
 mod part_doc;
 mod record;
+mod rest;
 mod stateless;
 mod write;
 
@@ -24,6 +25,7 @@ use crate::ids::{ConnId, DocId, IdSource, Identity, Part, Role, Timestamp};
 use awareness::Presence;
 use journal::Journal;
 use part_doc::PartDoc;
+use rest::Unread;
 
 pub use limits::Limits;
 pub use open::{OpenError, Stored};
@@ -97,6 +99,8 @@ pub enum Event {
     },
     /// Time has passed. To be sent every second or so.
     Tick,
+    /// It is the time that [`Room::flush_at`] named.
+    Flush,
 }
 
 /// What is to be done about an event, in this order.
@@ -156,10 +160,14 @@ pub struct Room {
     doc: DocId,
     body: PartDoc,
     margin: PartDoc,
+    /// The numbers of the records that have not been decoded since they were loaded.
+    unread: Unread,
     body_presence: Presence,
     margin_presence: Presence,
     journal: Journal,
     connections: BTreeMap<ConnId, Connection>,
+    /// Whether a write of somebody's was put off for want of room.
+    somebody_behind: bool,
     limits: Limits,
 }
 
@@ -185,6 +193,8 @@ struct Joined {
     behind: bool,
     /// Whether it has sent a step 1.
     asked: bool,
+    /// Whether it has been asked what it has.
+    invited: bool,
 }
 
 /// Why a connection was asked what it has.
@@ -217,15 +227,23 @@ impl Connection {
 }
 
 impl Room {
-    fn new(doc: DocId, body: PartDoc, margin: PartDoc, journal: Journal, limits: Limits) -> Self {
+    fn new(
+        doc: DocId,
+        (body, margin): (PartDoc, PartDoc),
+        unread: Unread,
+        journal: Journal,
+        limits: Limits,
+    ) -> Self {
         Self {
             doc,
             body,
             margin,
+            unread,
             body_presence: Presence::default(),
             margin_presence: Presence::default(),
             journal,
             connections: BTreeMap::new(),
+            somebody_behind: false,
             limits,
         }
     }
@@ -255,6 +273,7 @@ impl Room {
             Event::Committed { seq } => self.committed(seq, &mut effects),
             Event::StoreFailed { seq, reason } => self.store_failed(seq, reason, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
+            Event::Flush => self.flush(now, &mut effects),
         }
         effects
     }
@@ -307,7 +326,7 @@ impl Room {
 
     /// The room's copy of a part, to read. Only the room writes it.
     #[must_use]
-    pub const fn document(&self, part: Part) -> &yrs::Doc {
+    pub fn document(&self, part: Part) -> &yrs::Doc {
         self.copy(part).doc()
     }
 

@@ -17,6 +17,8 @@ mod desk;
 mod harness;
 #[path = "room/presence.rs"]
 mod presence;
+#[path = "room/rest.rs"]
+mod rest;
 #[path = "room/rules.rs"]
 mod rules;
 #[path = "room/saving.rs"]

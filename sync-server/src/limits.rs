@@ -29,6 +29,8 @@ pub struct Limits {
     pub write_within: Duration,
     /// How long a room stays open after the last one left: long enough for a reload of the page.
     pub linger: Duration,
+    /// How long a document stays decoded that nobody writes. Its room goes on with the encoded bytes.
+    pub rest_after: Duration,
     /// Records after which a room's log is replaced by a snapshot.
     pub compact_records: u64,
     /// Bytes of records after which a room's log is replaced by a snapshot.
@@ -57,6 +59,7 @@ impl Default for Limits {
             idle_after: Duration::from_secs(60),
             write_within: Duration::from_secs(15),
             linger: Duration::from_secs(5),
+            rest_after: Duration::from_secs(30),
             compact_records: 500,
             compact_bytes: 4 << 20,
             documents_per_connection: 64,

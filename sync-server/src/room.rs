@@ -171,6 +171,8 @@ struct RoomTask {
     log: (u64, u64),
     compaction: Option<tokio::task::JoinHandle<Result<(), StoreError>>>,
     empty_since: Instant,
+    /// When the decoded document was last of use.
+    used: Instant,
     shutting_down: bool,
 }
 
@@ -199,18 +201,24 @@ pub(crate) async fn run(
         log: (0, 0),
         compaction: None,
         empty_since: Instant::now(),
+        used: Instant::now(),
         shutting_down: false,
     };
     task.load().await;
     let mut tick = interval(limits.tick.max(Duration::from_millis(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let flush = task.flush_in();
         let turn = tokio::select! {
             command = inbox.recv() => match command {
                 Some(command) => task.command(command).await,
                 None => Turn::End,
             },
             Some(answer) = task.appends.next(), if !task.appends.is_empty() => task.answered(answer).await,
+            () = tokio::time::sleep(flush.unwrap_or_default()), if flush.is_some() => {
+                task.event(Event::Flush).await;
+                Turn::Go
+            }
             _ = tick.tick() => task.tick().await,
         };
         if matches!(turn, Turn::End) {
@@ -227,10 +235,7 @@ pub(crate) async fn run(
 impl RoomTask {
     async fn load(&mut self) {
         self.state = match self.open().await {
-            Ok(room) => {
-                self.title = room.title();
-                State::Open(Box::new(room))
-            }
+            Ok(room) => State::Open(Box::new(room)),
             Err(error) => {
                 tracing::warn!(doc = %self.doc, %error, "the document cannot be opened");
                 State::Failed(error)
@@ -244,24 +249,53 @@ impl RoomTask {
             return Err(JoinError::Deleted(self.doc.clone()));
         }
         self.listed = loaded.row.is_some();
+        self.title = loaded.row.map(|row| row.title).filter(|title| !title.is_empty());
         let bytes = loaded.stored.tail.iter().map(Record::size).sum::<usize>();
         self.log = (loaded.stored.tail.len() as u64, bytes as u64);
-        let (doc, limits) = (self.doc.clone(), self.limits.room.clone());
-        // A long document takes seconds to decode: not on a thread that serves sockets.
-        let opened =
-            tokio::task::spawn_blocking(move || Room::open(doc, &loaded.stored, rand::random(), limits))
-                .await;
-        match opened {
-            Ok(room) => Ok(room?),
-            Err(error) => {
-                let what = format!("opening it failed: {error}");
-                Err(StoreError::Damaged {
-                    doc: self.doc.clone(),
-                    what,
-                }
-                .into())
-            }
+        let limits = self.limits.room.clone();
+        Ok(Room::open_at_rest(
+            self.doc.clone(),
+            loaded.stored,
+            rand::random(),
+            limits,
+        )?)
+    }
+
+    /// Has the document decoded. When it cannot be, everybody is sent away with the reason.
+    async fn wake(&mut self) -> Result<(), JoinError> {
+        self.used = Instant::now();
+        if self.room()?.is_awake() {
+            return Ok(());
         }
+        let asleep = State::Failed(JoinError::ShuttingDown);
+        let State::Open(mut room) = std::mem::replace(&mut self.state, asleep) else {
+            return self.room().map(|_| ());
+        };
+        // A long document takes a while to decode: not on a thread that serves sockets.
+        let woken = tokio::task::spawn_blocking(move || room.wake().map(|()| room)).await;
+        let error = match woken {
+            Ok(Ok(room)) => {
+                self.state = State::Open(room);
+                return Ok(());
+            }
+            Ok(Err(error)) => JoinError::Open(error),
+            Err(error) => StoreError::Damaged {
+                doc: self.doc.clone(),
+                what: format!("opening it failed: {error}"),
+            }
+            .into(),
+        };
+        tracing::error!(doc = %self.doc, %error, "the document cannot be opened");
+        self.members.close_all(&error.closing());
+        self.state = State::Failed(error.clone());
+        self.empty_since = Instant::now();
+        Err(error)
+    }
+
+    /// How long until something about presence is to be told that had to wait.
+    fn flush_in(&mut self) -> Option<Duration> {
+        let at = self.room().ok()?.flush_at()?;
+        Some(Duration::from_millis(at.0.saturating_sub(clock::now().0)))
     }
 
     async fn command(&mut self, command: Command) -> Turn {
@@ -281,7 +315,10 @@ impl RoomTask {
             }
             Command::Event(event) => self.event(event).await,
             Command::Markdown { reply, ticket } => {
-                let text = self.room().map(|room| edit::markdown(room));
+                let text = match self.wake().await {
+                    Ok(()) => self.room().map(|room| edit::markdown(room)),
+                    Err(error) => Err(error),
+                };
                 drop((reply.send(text), ticket));
             }
             Command::Edit(edit) => self.edit(edit).await,
@@ -347,6 +384,14 @@ impl RoomTask {
             Event::Leave { conn, part } => Some((*conn, *part)),
             _ => None,
         };
+        let Ok(room) = self.room() else { return };
+        if room.must_wake_for(&event) && self.wake().await.is_err() {
+            return;
+        }
+        // Sync messages begin with 0; awareness is renewed by those who only read, too.
+        if matches!(&event, Event::Message { bytes, .. } if bytes.first() == Some(&0)) {
+            self.used = Instant::now();
+        }
         let Ok(room) = self.room() else { return };
         let mut ids = RandomIds;
         let effects = room.handle(clock::now(), &mut ids, event);
@@ -483,6 +528,7 @@ impl RoomTask {
         }
         self.event(Event::Tick).await;
         self.finish_edits().await;
+        self.rest_if_quiet();
         if self.shutting_down && self.is_saved() {
             return Turn::End;
         }
@@ -499,6 +545,17 @@ impl RoomTask {
             }));
         }
         Turn::Go
+    }
+
+    fn rest_if_quiet(&mut self) {
+        if self.used.elapsed() >= self.limits.rest_after
+            && let State::Open(room) = &mut self.state
+            && room.is_awake()
+            && room.is_saved()
+        {
+            room.rest();
+            tracing::debug!(doc = %self.doc, "the document rests");
+        }
     }
 
     fn is_saved(&self) -> bool {

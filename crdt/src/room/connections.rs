@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use super::awareness::Notice;
 use super::{Connection, Effect, Joined, Outgoing, Question, Room};
-use crate::awareness::{self, Entry};
-use crate::ids::{ConnId, Identity, Part, Role, Timestamp};
+use crate::awareness;
+use crate::ids::{ConnId, Identity, Part, PeerKind, Role, Timestamp};
 use crate::protocol;
 
 const PARTS: [Part; 2] = [Part::Body, Part::Margin];
@@ -27,6 +28,7 @@ impl Room {
             self.leave(conn, part, effects);
         }
         let welcome = (part == Part::Body).then(|| welcome(role, &identity));
+        let is_relay = identity.kind == PeerKind::Relay;
         let connection = self.connections.entry(conn).or_insert(Connection {
             identity,
             role,
@@ -48,7 +50,11 @@ impl Room {
                 send(Outgoing::Stateless(storage_message(Some(reason))));
             }
         }
-        self.ask(conn, part, Question::Handshake, effects);
+        // A copy at rest may not know what it has; whoever brings something tells so with a question of their own. But for
+        // another room, which waits to be asked.
+        if is_relay || self.copy(part).known_state().is_some() {
+            self.ask(conn, part, Question::Handshake, effects);
+        }
         let known = self.presence(part).known_to_others_than(conn);
         if !known.is_empty() {
             effects.push(Effect::Send {
@@ -70,7 +76,9 @@ impl Room {
             self.connections.remove(&conn);
         }
         let gone = self.presence_mut(part).leave(conn);
-        broadcast_awareness(part, None, &gone, effects);
+        if !gone.is_empty() {
+            tell_presence(part, Notice::to_all(gone), effects);
+        }
     }
 
     /// Closes one part of a connection and forgets it.
@@ -120,7 +128,7 @@ impl Room {
     /// Sends step 1: what do you have that I lack? Not while an earlier question of the kind is unanswered: its
     /// answer has not been sent yet, so it will hold everything.
     pub(super) fn ask(&mut self, conn: ConnId, part: Part, question: Question, effects: &mut Vec<Effect>) {
-        let state = self.copy(part).state();
+        let state = self.copy(part).state().clone();
         let Some(joined) = self
             .connections
             .get_mut(&conn)
@@ -132,6 +140,7 @@ impl Room {
             return;
         }
         joined.questions.push_back(question);
+        joined.invited |= question == Question::Handshake;
         effects.push(Effect::Send {
             to: conn,
             part,
@@ -153,6 +162,8 @@ impl Room {
         }));
         if released.recovered {
             effects.push(storage(None));
+        }
+        if self.journal.unsaved() == 0 {
             self.ask_those_behind(effects);
         }
     }
@@ -168,29 +179,43 @@ impl Room {
         self.journal.retry(effects);
         for part in PARTS {
             let limits = self.limits.clone();
-            let gone = self.presence_mut(part).expire(now, &limits);
-            broadcast_awareness(part, None, &gone, effects);
-            let listeners: Vec<ConnId> = self
-                .connections
-                .iter()
-                .filter(|(_, connection)| connection.has(part))
-                .map(|(id, _)| *id)
-                .collect();
-            for to in listeners {
-                let renewals = self.presence(part).renewals_for(to);
-                if !renewals.is_empty() {
-                    effects.push(Effect::Send {
-                        to,
-                        part,
-                        message: Outgoing::Y(awareness::encode(&renewals)),
-                    });
-                }
+            let presence = self.presence_mut(part);
+            let gone = presence.expire(now, &limits);
+            if !gone.is_empty() {
+                tell_presence(part, Notice::to_all(gone), effects);
             }
-            self.presence_mut(part).renewals_sent();
+            if !self.connections.values().any(|connection| connection.has(part)) {
+                continue;
+            }
+            for notice in self.presence_mut(part).renewals(now, &limits) {
+                tell_presence(part, notice, effects);
+            }
         }
     }
 
+    /// When there is something to be told about who is here that had to wait: send [`super::Event::Flush`] then.
+    #[must_use]
+    pub fn flush_at(&self) -> Option<Timestamp> {
+        PARTS
+            .into_iter()
+            .filter_map(|part| self.presence(part).flush_at(&self.limits))
+            .min()
+    }
+
+    pub(super) fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for part in PARTS {
+            let limits = self.limits.clone();
+            for notice in self.presence_mut(part).flush(now, &limits) {
+                tell_presence(part, notice, effects);
+            }
+        }
+    }
+
+    /// Asks for the writes that were put off for want of room, now that there is some.
     fn ask_those_behind(&mut self, effects: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.somebody_behind) {
+            return;
+        }
         let mut behind = Vec::new();
         for (conn, connection) in &mut self.connections {
             for part in PARTS {
@@ -223,19 +248,12 @@ impl Room {
     }
 }
 
-pub(super) fn broadcast_awareness(
-    part: Part,
-    except: Option<ConnId>,
-    entries: &[Entry],
-    effects: &mut Vec<Effect>,
-) {
-    if !entries.is_empty() {
-        effects.push(Effect::Broadcast {
-            part,
-            except,
-            message: Outgoing::Y(awareness::encode(entries)),
-        });
-    }
+pub(super) fn tell_presence(part: Part, notice: Notice, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Broadcast {
+        part,
+        except: notice.except,
+        message: Outgoing::Y(awareness::encode(&notice.entries)),
+    });
 }
 
 fn welcome(role: Role, identity: &Identity) -> String {

@@ -17,6 +17,12 @@ pub struct Limits {
     pub max_awareness_clients: usize,
     /// How long an awareness state lives without a renewal. Clients renew every 15 s and forget others after 30 s.
     pub awareness_timeout: u64,
+    /// The least time between two messages about changed awareness states of one part: whoever moves a cursor is seen twenty
+    /// times a second, however many do.
+    pub awareness_interval: u64,
+    /// How often states that were renewed without a change are told again, all in one message. Clients forget others after 30 s
+    /// and renew themselves every 15 s.
+    pub awareness_renewal: u64,
     /// The longest stateless message: a decision is a hundred bytes.
     pub max_stateless: usize,
     /// The longest proposal that is taken up or previewed, as Markdown. Ten thousand words; and what a parser of Markdown
@@ -35,6 +41,8 @@ impl Default for Limits {
             max_awareness_state: 16 << 10,
             max_awareness_clients: 1024,
             awareness_timeout: 40_000,
+            awareness_interval: 50,
+            awareness_renewal: 10_000,
             max_stateless: 64 << 10,
             max_payload: 64 << 10,
             max_holes: 3,

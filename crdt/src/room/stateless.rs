@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use yrs::Transact;
 
 use super::part_doc::{Applied, ApplyError};
-use super::write::{Change, send};
+use super::write::{Change, RoomFor, send};
 use super::{CLOSE_TOO_BIG, Effect, Outgoing, Room};
 use crate::decision::{self, Action, DecideError};
 use crate::ids::{ConnId, IdSource, Identity, Part, PeerKind, Timestamp};
@@ -119,7 +119,7 @@ impl Room {
             ));
         }
         // A decision is about as large as the proposal that it takes up.
-        if let Some(reason) = self.has_no_room_for(Part::Body, 0) {
+        if let RoomFor::Later(reason) | RoomFor::Never(reason) = self.room_for(Part::Body, 0) {
             return Err(Refusal::new("failed", reason));
         }
         self.check_payload(proposal)?;

@@ -57,6 +57,9 @@ impl RoomTask {
             reply,
             ticket,
         } = edit;
+        if let Err(error) = self.wake().await {
+            return drop((reply.send(Err(error.into())), ticket));
+        }
         let updates = match self.room() {
             Ok(room) => updates_of(room, edit),
             Err(error) => return drop((reply.send(Err(error.into())), ticket)),
