@@ -16,7 +16,7 @@ pub struct Limits {
     pub unauthenticated_sockets: usize,
     /// Connections from one address (an IPv6 network counts as one). A school behind one address has hundreds.
     pub connections_per_address: usize,
-    /// Connections to one document, body and margin counted apart.
+    /// Connections to one document; a window has two, for body and margin.
     pub connections_per_document: usize,
     /// Requests a second from one address; four times as many may come at once.
     pub requests_per_second: u32,
@@ -35,6 +35,8 @@ pub struct Limits {
     pub room_inbox_bytes: usize,
     /// Commands that may wait for the store; when it is full, rooms wait.
     pub store_queue: usize,
+    /// How long a new connection may take until its first request is there.
+    pub request_within: Duration,
     /// How long a client may take until it has said who it is.
     pub authenticate_within: Duration,
     /// How often a silent connection is asked whether it is still there.
@@ -76,6 +78,7 @@ impl Default for Limits {
             room_inbox: 256,
             room_inbox_bytes: 64 << 20,
             store_queue: 1024,
+            request_within: Duration::from_secs(10),
             authenticate_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(20),
             idle_after: Duration::from_secs(60),

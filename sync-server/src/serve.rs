@@ -57,6 +57,7 @@ impl Connected<IncomingStream<'_, Door>> for Visitor {
 pub(crate) struct Door {
     source: Source,
     local: SocketAddr,
+    relay: Relay,
 }
 
 enum Source {
@@ -68,16 +69,17 @@ enum Source {
 type Encrypted = Box<tokio_rustls::server::TlsStream<TcpStream>>;
 
 impl Door {
-    const fn plain(listener: TcpListener, local: SocketAddr) -> Self {
+    const fn plain(listener: TcpListener, local: SocketAddr, relay: Relay) -> Self {
         Self {
             source: Source::Plain(listener),
             local,
+            relay,
         }
     }
 
     /// Settles encryption beside each other, each in its time: one slow visitor holds nobody up.
-    fn tls(listener: TcpListener, local: SocketAddr, config: Arc<ServerConfig>, relay: &Relay) -> Self {
-        let within = relay.shared.limits.authenticate_within;
+    fn tls(listener: TcpListener, local: SocketAddr, config: Arc<ServerConfig>, relay: Relay) -> Self {
+        let within = relay.shared.limits.request_within;
         let most = Arc::new(tokio::sync::Semaphore::new(relay.shared.limits.unauthenticated_sockets));
         let (sender, ready) = mpsc::channel(HANDSHAKEN);
         let acceptor = TlsAcceptor::from(config);
@@ -104,6 +106,7 @@ impl Door {
         Self {
             source: Source::Tls(ready),
             local,
+            relay,
         }
     }
 }
@@ -140,19 +143,26 @@ impl Listener for Door {
     type Addr = Visitor;
 
     async fn accept(&mut self) -> (Gated, Visitor) {
-        let (carrier, address) = match &mut self.source {
-            Source::Plain(listener) => {
-                let (stream, address) = accept(listener).await;
-                (Carrier::Plain(stream), address)
-            }
-            Source::Tls(ready) => match ready.recv().await {
-                Some((stream, address)) => (Carrier::Tls(stream), address),
-                None => std::future::pending().await, // the runtime ends
-            },
-        };
-        let io = Gated::new(carrier);
-        let gate = io.gate();
-        (io, Visitor { address, gate })
+        loop {
+            let (carrier, address) = match &mut self.source {
+                Source::Plain(listener) => {
+                    let (stream, address) = accept(listener).await;
+                    (Carrier::Plain(stream), address)
+                }
+                Source::Tls(ready) => match ready.recv().await {
+                    Some((stream, address)) => (Carrier::Tls(stream), address),
+                    None => std::future::pending().await, // the runtime ends
+                },
+            };
+            let shared = &self.relay.shared;
+            let Some(seat) = shared.traffic.accept(address) else {
+                tracing::debug!(%address, "there are too many connections from this address");
+                continue;
+            };
+            let io = Gated::new(carrier, shared.limits.request_within, seat);
+            let gate = io.gate();
+            return (io, Visitor { address, gate });
+        }
     }
 
     fn local_addr(&self) -> io::Result<Visitor> {
@@ -191,8 +201,8 @@ pub async fn serve_with(
     }
     relay.set_listening(address, certificate.is_some());
     let door = match certificate {
-        Some(certificate) => Door::tls(listener, address, certificate, &relay),
-        None => Door::plain(listener, address),
+        Some(certificate) => Door::tls(listener, address, certificate, relay.clone()),
+        None => Door::plain(listener, address, relay.clone()),
     };
     let service = relay.router().into_make_service_with_connect_info::<Visitor>();
     let (ending, ended) = oneshot::channel::<()>();

@@ -79,11 +79,10 @@ impl<K> Default for Counts<K> {
 impl<K: Eq + Hash + Clone> Counts<K> {
     fn take(self: &Arc<Self>, key: K, most: usize) -> Option<Seat<K>> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key.clone()).or_default();
-        if *count >= most {
+        if counts.get(&key).is_some_and(|count| *count >= most) || most == 0 {
             return None;
         }
-        *count += 1;
+        *counts.entry(key.clone()).or_default() += 1;
         Some(Seat {
             counts: Arc::clone(self),
             key,
@@ -115,6 +114,8 @@ impl<K: Eq + Hash> Drop for Seat<K> {
 pub(crate) struct Traffic {
     limits: Arc<Limits>,
     requests: Mutex<HashMap<IpAddr, Bucket>>,
+    /// Bare connections, whatever is said on them.
+    sockets: Arc<Counts<IpAddr>>,
     addresses: Arc<Counts<IpAddr>>,
     documents: Arc<Counts<DocId>>,
     strangers: Arc<Semaphore>,
@@ -124,11 +125,23 @@ impl Traffic {
     pub(crate) fn new(limits: Arc<Limits>) -> Self {
         Self {
             requests: Mutex::default(),
+            sockets: Arc::default(),
             addresses: Arc::default(),
             documents: Arc::default(),
             strangers: Arc::new(Semaphore::new(limits.unauthenticated_sockets)),
             limits,
         }
+    }
+
+    /// The place of a bare connection, before anything is read from it: twice as many as of those that are WebSockets, which
+    /// are refused in words. `None`: there is none. Connections of this machine need no place.
+    pub(crate) fn accept(&self, peer: SocketAddr) -> Option<Option<Seat<IpAddr>>> {
+        let address = peer.ip().to_canonical();
+        if address.is_loopback() {
+            return Some(None);
+        }
+        let most = self.limits.connections_per_address.saturating_mul(2);
+        self.sockets.take(group(address), most).map(Some)
     }
 
     /// A connection's place among those of its address. This machine itself is not counted.
@@ -215,6 +228,9 @@ pub(crate) async fn slow_down(State(relay): State<Relay>, request: Request, next
     let visitor = request.extensions().get::<ConnectInfo<Visitor>>();
     let own = request.extensions().get::<Caller>() == Some(&Caller::Process);
     let address = visitor.and_then(|ConnectInfo(visitor)| address_of(visitor.address, request.headers()));
+    if let Some(ConnectInfo(visitor)) = visitor {
+        visitor.gate.heard();
+    }
     if let Some(address) = address.filter(|_| !own)
         && let Err(wait) = relay.shared.traffic.request(address, Instant::now())
     {
@@ -250,6 +266,20 @@ mod tests {
         assert!(counts.take(2, 2).is_some());
         drop(seats);
         assert!(counts.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn bare_connections_of_an_address_are_counted_too() {
+        let mut limits = Limits::default();
+        limits.connections_per_address = 1;
+        let traffic = Traffic::new(Arc::new(limits));
+        let peer = |address: &str| traffic.accept(address.parse().unwrap());
+        let taken = [peer("192.0.2.1:1"), peer("192.0.2.1:2")];
+        assert!(taken.iter().all(Option::is_some) && peer("192.0.2.1:3").is_none());
+        assert!(peer("192.0.2.2:1").is_some());
+        assert!((0..9).all(|port| peer(&format!("127.0.0.1:{port}")).is_some()));
+        drop(taken);
+        assert!(peer("192.0.2.1:4").is_some());
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! The bytes of one connection: how many may come before somebody has said who they are.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
+
+use crate::access::traffic::Seat;
 
 /// Open: bytes are not counted.
 const UNLIMITED: usize = usize::MAX;
@@ -23,6 +28,8 @@ pub(crate) struct Gate {
     left: AtomicUsize,
     shut: AtomicBool,
     told: Notify,
+    /// Whether a whole request has come.
+    heard: AtomicBool,
 }
 
 impl Default for Gate {
@@ -31,6 +38,7 @@ impl Default for Gate {
             left: AtomicUsize::new(UNLIMITED),
             shut: AtomicBool::new(false),
             told: Notify::new(),
+            heard: AtomicBool::new(false),
         }
     }
 }
@@ -44,6 +52,11 @@ impl Gate {
     /// Whatever comes is let through, unless it was too much before.
     pub(crate) fn open(&self) {
         self.left.store(UNLIMITED, Ordering::Release);
+    }
+
+    /// A request has come: the connection is no longer one that says nothing.
+    pub(crate) fn heard(&self) {
+        self.heard.store(true, Ordering::Release);
     }
 
     /// Waits until more came than may.
@@ -77,13 +90,19 @@ pub(crate) enum Carrier {
 pub(crate) struct Gated {
     carrier: Carrier,
     gate: Arc<Gate>,
+    /// Until when the first request must have come.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// The connection's place among those of its address.
+    _seat: Option<Seat<IpAddr>>,
 }
 
 impl Gated {
-    pub(crate) fn new(carrier: Carrier) -> Self {
+    pub(crate) fn new(carrier: Carrier, within: Duration, seat: Option<Seat<IpAddr>>) -> Self {
         Self {
             carrier,
             gate: Arc::default(),
+            deadline: Some(Box::pin(sleep(within))),
+            _seat: seat,
         }
     }
 
@@ -121,6 +140,13 @@ impl AsyncRead for Gated {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(deadline) = &mut this.deadline {
+            if this.gate.heard.load(Ordering::Acquire) {
+                this.deadline = None;
+            } else if deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
         let left = this.gate.left.load(Ordering::Acquire);
         if this.gate.shut.load(Ordering::Acquire) || left == 0 {
             return this.drain(cx);
@@ -195,7 +221,27 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (near, _) = listener.accept().await.unwrap();
-        (Gated::new(Carrier::Plain(near)), far)
+        let within = Duration::from_secs(3600);
+        (Gated::new(Carrier::Plain(near), within, None), far)
+    }
+
+    #[tokio::test]
+    async fn who_never_finishes_a_request_is_let_go() {
+        let (near, _far) = pair().await;
+        let mut near = Gated {
+            deadline: Some(Box::pin(sleep(Duration::from_millis(1)))),
+            ..near
+        };
+        let error = near.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (near, mut far) = pair().await;
+        let mut near = Gated {
+            deadline: Some(Box::pin(sleep(Duration::ZERO))),
+            ..near
+        };
+        near.gate().heard();
+        far.write_all(b"x").await.unwrap();
+        assert_eq!(near.read(&mut [0; 8]).await.unwrap(), 1);
     }
 
     #[tokio::test]
