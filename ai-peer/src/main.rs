@@ -45,6 +45,9 @@ struct Arguments {
     /// The access key, where the server asks for one.
     #[arg(long, env = "INKLING_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Certificates (PEM) of authorities to trust besides those that browsers trust.
+    #[arg(long, env = "INKLING_CA")]
+    ca: Option<PathBuf>,
     /// What people see; the model's name unless given.
     #[arg(long)]
     name: Option<String>,
@@ -79,6 +82,7 @@ async fn main() -> ExitCode {
 async fn attend(arguments: Arguments) -> anyhow::Result<()> {
     let doc = DocId::parse(&arguments.doc).context("--doc")?;
     let address = Address::parse(&arguments.url).context("--url")?;
+    let trust = socket::trust(arguments.ca.as_deref())?;
     let loading = (arguments.model_dir, arguments.ort_lib, arguments.threads);
     let worker = tokio::task::spawn_blocking(move || load(loading.0, loading.1, loading.2)).await??;
     let info = worker.info();
@@ -102,19 +106,20 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
         interrupted().await;
         stop.send_replace(true);
     });
-    stay(&mut peer, &urls, stopped).await
+    stay(&mut peer, &urls, &trust, stopped).await
 }
 
 /// Connects, and connects again, until it is interrupted or refused.
 async fn stay(
     peer: &mut AiPeer,
     urls: &[String; 2],
+    trust: &Arc<rustls::ClientConfig>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     loop {
         let opened = tokio::select! {
-            opened = connect(urls) => opened,
+            opened = connect(urls, trust) => opened,
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
         let started = Instant::now();
@@ -149,8 +154,11 @@ async fn stay(
     }
 }
 
-async fn connect([body, margin]: &[String; 2]) -> Result<(ai_peer::Link, ai_peer::Link), OpenError> {
-    Ok((socket::open(body).await?, socket::open(margin).await?))
+async fn connect(
+    [body, margin]: &[String; 2],
+    trust: &Arc<rustls::ClientConfig>,
+) -> Result<(ai_peer::Link, ai_peer::Link), OpenError> {
+    Ok((socket::open(body, trust).await?, socket::open(margin, trust).await?))
 }
 
 fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {

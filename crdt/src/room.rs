@@ -78,10 +78,12 @@ pub enum Event {
         /// What it closed.
         part: Part,
     },
-    /// What a connection may do has changed.
+    /// What a connection may do with a part has changed. The role in the body is the one that decides.
     SetRole {
         /// The connection.
         conn: ConnId,
+        /// Which part.
+        part: Part,
         /// What it may do from now on.
         role: Role,
     },
@@ -175,14 +177,15 @@ pub struct Room {
 #[derive(Debug)]
 struct Connection {
     identity: Identity,
-    role: Role,
     body: Option<Joined>,
     margin: Option<Joined>,
 }
 
 /// One part that a connection has open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Joined {
+    /// What it may do with this part.
+    role: Role,
     /// What it was asked (step 1) and has not answered (step 2) yet, oldest first.
     questions: VecDeque<Question>,
     /// Updates of its that left a hole and were put off until the answer to a question: each wants an acknowledgement.
@@ -195,6 +198,19 @@ struct Joined {
     asked: bool,
     /// Whether it has been asked what it has.
     invited: bool,
+}
+
+impl Joined {
+    const fn new(role: Role) -> Self {
+        Self {
+            role,
+            questions: VecDeque::new(),
+            put_off: 0,
+            holes: 0,
+            behind: false,
+            asked: false,
+        }
+    }
 }
 
 /// Why a connection was asked what it has.
@@ -269,7 +285,7 @@ impl Room {
                 self.stateless(now, ids, conn, part, &payload, &mut effects);
             }
             Event::Leave { conn, part } => self.leave(conn, part, &mut effects),
-            Event::SetRole { conn, role } => self.set_role(conn, role, &mut effects),
+            Event::SetRole { conn, part, role } => self.set_role(conn, part, role, &mut effects),
             Event::Committed { seq } => self.committed(seq, &mut effects),
             Event::StoreFailed { seq, reason } => self.store_failed(seq, reason, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
@@ -278,11 +294,13 @@ impl Room {
         effects
     }
 
-    /// Who has the document open: connection, identity, role, and whether they have the body and the margin open.
+    /// Who has the document open: connection, identity, the higher of its roles, and whether they have the body and the margin open.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, &Identity, Role, [bool; 2])> {
         self.connections.iter().map(|(id, connection)| {
             let parts = [connection.has(Part::Body), connection.has(Part::Margin)];
-            (*id, &connection.identity, connection.role, parts)
+            let role = connection.body.iter().chain(&connection.margin);
+            let role = role.map(|joined| joined.role).max().unwrap_or(Role::Viewer);
+            (*id, &connection.identity, role, parts)
         })
     }
 

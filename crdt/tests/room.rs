@@ -13,6 +13,8 @@
 mod decisions;
 #[path = "room/desk.rs"]
 mod desk;
+#[path = "room/flood.rs"]
+mod flood;
 #[path = "room/harness.rs"]
 mod harness;
 #[path = "room/presence.rs"]

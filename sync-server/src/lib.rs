@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`relay`] (what there is), [`access`] (who may), [`store`] (durable bytes), `rooms` and [`room`] (one
 //! task each), `outbox` and `framing` (what goes out), `connection` (one link), `socket`, `router`, `api`, `ui` (over
-//! HTTP), [`uplink`] (to other servers), [`serve`](mod@serve).
+//! HTTP), [`uplink`] (to other servers), [`serve`](mod@serve), [`tls`], [`fetch`].
 
 pub mod access;
 #[cfg(feature = "ai")]
@@ -14,6 +14,7 @@ mod api;
 pub mod clock;
 mod connection;
 pub mod error;
+pub mod fetch;
 mod framing;
 mod import;
 pub mod limits;
@@ -25,6 +26,7 @@ mod router;
 pub mod serve;
 mod socket;
 pub mod store;
+pub mod tls;
 mod ui;
 pub mod uplink;
 pub mod welcome;
@@ -34,5 +36,5 @@ pub use crdt::DocId;
 pub use limits::Limits;
 pub use outbox::{CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Closing};
 pub use relay::{ApiAnswer, DeviceStatus, FramePipe, ModelStatus, Relay, RelayConfig, RelayError, UiSource};
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, serve, serve_with};
 pub use store::StorePath;

@@ -1,5 +1,6 @@
 //! The self-hosted server: one program, one file of documents, no other service.
 
+mod commands;
 mod config;
 
 use std::io::Write as _;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use sync_server::{Relay, ai, clock, serve};
+use sync_server::{Relay, ai, clock, serve_with, tls};
 use tokio::net::TcpListener;
 
 use config::Config;
@@ -43,10 +44,16 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::from(CANNOT_START)
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(mut config: Config) -> anyhow::Result<()> {
+    if let Some(command) = config.command.take() {
+        return command.run().await;
+    }
     let settings = config.relay()?;
-    let has_key = !settings.access.keys.is_empty();
-    if !config.listen.ip().is_loopback() && !has_key {
+    let certificate = match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::server(certificate, key)?),
+        _ => None,
+    };
+    if !config.listen.ip().is_loopback() && !settings.access.is_guarded() {
         anyhow::bail!(
             "{} can be reached from other machines, so the server needs a key. Start it with one, for example\n  \
              --key {}\nand give people the link that it prints then.",
@@ -80,7 +87,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         };
         tokio::spawn(ai::run(relay.clone(), settings));
     }
-    serve(relay, listener, stop_signal()).await?;
+    serve_with(relay, listener, certificate, stop_signal()).await?;
     tracing::info!("stopped; everything is saved");
     Ok(())
 }
@@ -100,11 +107,12 @@ async fn greet(relay: &Relay, config: &Config, address: SocketAddr) {
             format!("#/{query}")
         }
     };
-    let mut lines = format!("Inkling is at http://{shown}/{document}\n");
+    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let mut lines = format!("Inkling is at {scheme}://{shown}/{document}\n");
     if address.ip().is_unspecified() {
         lines.push_str("From other machines, use this machine's name or address instead of 127.0.0.1.\n");
     }
-    if key.is_none() && config.role_keys.is_empty() {
+    if !relay.is_guarded() {
         lines.push_str("Only this machine can reach it, and everybody on it is the owner. For others: --listen 0.0.0.0:4444 --key KEY\n");
     }
     // A closed standard output is no reason not to serve.

@@ -13,7 +13,7 @@ use crdt::{ConnId, DocId, Identity, Part, Role};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::clock::{self, RandomIds};
@@ -55,6 +55,15 @@ pub enum JoinError {
 }
 
 impl JoinError {
+    /// Whether it may be otherwise in a moment: the client is to come again, not to give up.
+    pub(crate) const fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Damaged { .. } | StoreError::Deleted(_)) => false,
+            Self::Store(_) | Self::ShuttingDown => true,
+            Self::Unknown(_) | Self::Deleted(_) | Self::Open(_) => false,
+        }
+    }
+
     /// How a link that serves this document alone is closed.
     pub(crate) fn closing(&self) -> Closing {
         let code = match self {
@@ -81,8 +90,8 @@ pub(crate) enum Command {
         /// Keeps the room open until the join is done.
         ticket: Ticket,
     },
-    /// Somebody who joined said something, or left.
-    Event(Event),
+    /// Somebody who joined said something, or left; with its part of the inbox's bytes, given back when it is done.
+    Event(Event, Option<OwnedSemaphorePermit>),
     /// The body as Markdown.
     Markdown {
         reply: oneshot::Sender<Result<String, JoinError>>,
@@ -313,7 +322,7 @@ impl RoomTask {
                 let joined = self.join(conn, part, identity, role, member, greeting).await;
                 drop((reply.send(joined), ticket)); // whoever asked may have left; their Leave follows
             }
-            Command::Event(event) => self.event(event).await,
+            Command::Event(event, _held) => self.event(event).await,
             Command::Markdown { reply, ticket } => {
                 let text = match self.wake().await {
                     Ok(()) => self.room().map(|room| edit::markdown(room)),

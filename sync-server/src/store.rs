@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** when a write has been answered with `Ok`, it is on disk, and so is everything that was queued before it.
 
+mod access;
 mod memory;
 mod queue;
 mod sqlite;
@@ -16,6 +17,7 @@ use crdt::authorship::Authorship;
 use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::{Record, Snapshot, Stored};
 
+pub use access::{AccessRows, AccessWrite, MemberRow, ShareRow};
 pub use memory::MemoryStore;
 pub use queue::{PendingWrite, Store};
 pub use sqlite::SqliteStore;
@@ -263,4 +265,16 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// [`StoreError`].
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError>;
+
+    /// Everything about access.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn access(&mut self) -> Result<AccessRows, StoreError>;
+
+    /// Changes something about access; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was done.
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError>;
 }

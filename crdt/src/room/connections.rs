@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::awareness::Notice;
-use super::{Connection, Effect, Joined, Outgoing, Question, Room};
+use super::{CLOSE_POLICY, Connection, Effect, Joined, Outgoing, Question, Room};
 use crate::awareness;
 use crate::ids::{ConnId, Identity, Part, PeerKind, Role, Timestamp};
 use crate::protocol;
@@ -27,16 +27,26 @@ impl Room {
         {
             self.leave(conn, part, effects);
         }
+        // One connection is one peer: what it writes in either part is recorded as theirs, and an AI stays an AI.
+        let known = self.connections.get(&conn).map(|known| &known.identity);
+        if known.is_some_and(|known| !is_same_peer(known, &identity)) {
+            effects.push(Effect::Close {
+                conn,
+                part,
+                code: CLOSE_POLICY,
+                reason: "this connection is somebody else's: open another one".to_owned(),
+            });
+            return;
+        }
+        let role = ceiling(&identity, role);
         let welcome = (part == Part::Body).then(|| welcome(role, &identity));
         let is_relay = identity.kind == PeerKind::Relay;
         let connection = self.connections.entry(conn).or_insert(Connection {
             identity,
-            role,
             body: None,
             margin: None,
         });
-        connection.role = role;
-        *connection.joined(part) = Some(Joined::default());
+        *connection.joined(part) = Some(Joined::new(role));
         let mut send = |message| {
             effects.push(Effect::Send {
                 to: conn,
@@ -99,28 +109,28 @@ impl Room {
         });
     }
 
-    pub(super) fn set_role(&mut self, conn: ConnId, role: Role, effects: &mut Vec<Effect>) {
+    pub(super) fn set_role(&mut self, conn: ConnId, part: Part, role: Role, effects: &mut Vec<Effect>) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
-        let before = std::mem::replace(&mut connection.role, role);
+        let role = ceiling(&connection.identity, role);
+        let identity = connection.identity.clone();
+        let Some(joined) = connection.joined(part) else {
+            return;
+        };
+        let before = std::mem::replace(&mut joined.role, role);
         if before == role {
             return;
         }
-        let welcome = welcome(role, &connection.identity);
-        let opened: Vec<Part> = PARTS
-            .into_iter()
-            .filter(|part| connection.has(*part) && role.may_write(*part) && !before.may_write(*part))
-            .collect();
-        if connection.has(Part::Body) {
+        if part == Part::Body {
             effects.push(Effect::Send {
                 to: conn,
-                part: Part::Body,
-                message: Outgoing::Stateless(welcome),
+                part,
+                message: Outgoing::Stateless(welcome(role, &identity)),
             });
         }
         // What it tried to write before was refused; now it may come.
-        for part in opened {
+        if role.may_write(part) && !before.may_write(part) {
             self.ask(conn, part, Question::Missing, effects);
         }
     }
@@ -254,6 +264,19 @@ pub(super) fn tell_presence(part: Part, notice: Notice, effects: &mut Vec<Effect
         except: notice.except,
         message: Outgoing::Y(awareness::encode(&notice.entries)),
     });
+}
+
+/// What a peer may be at most: an AI suggests, whatever its token says.
+fn ceiling(identity: &Identity, role: Role) -> Role {
+    match identity.kind {
+        PeerKind::Ai => role.min(Role::Suggester),
+        PeerKind::Human | PeerKind::Relay => role,
+    }
+}
+
+/// Whether two identities are of one peer. A name may change while somebody is here.
+fn is_same_peer(one: &Identity, other: &Identity) -> bool {
+    one.id == other.id && one.kind == other.kind
 }
 
 fn welcome(role: Role, identity: &Identity) -> String {

@@ -28,6 +28,13 @@ pub struct Limits {
     /// The longest proposal that is taken up or previewed, as Markdown. Ten thousand words; and what a parser of Markdown
     /// takes longest for (thousands of nested quotes) still takes less than a second.
     pub max_payload: usize,
+    /// The longest update of somebody who may not write, beyond the size of the document: who has all of it answers the
+    /// room's question with what is known, and nothing else is looked into.
+    pub max_read_only_update: usize,
+    /// How many of the room's questions a connection may leave unanswered while it asks its own.
+    pub max_questions: usize,
+    /// How many updates with holes a connection may send before it answers the question for what is missing.
+    pub max_put_off: u32,
     /// How many full syncs in a row may leave holes before the connection is closed: each costs a rebuilt document.
     pub max_holes: u32,
 }
@@ -45,6 +52,9 @@ impl Default for Limits {
             awareness_renewal: 10_000,
             max_stateless: 64 << 10,
             max_payload: 64 << 10,
+            max_read_only_update: 64 << 10,
+            max_questions: 32,
+            max_put_off: 10_000,
             max_holes: 3,
         }
     }

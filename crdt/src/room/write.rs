@@ -6,7 +6,7 @@ use super::{
     CLOSE_POLICY, CLOSE_PROTOCOL, CLOSE_TOO_BIG, Connection, Effect, Joined, Outgoing, Question, Record, Room,
 };
 use crate::awareness;
-use crate::ids::{ConnId, IdRange, Identity, Part, PeerKind, Timestamp};
+use crate::ids::{ConnId, IdRange, Identity, Part, PeerKind, Role, Timestamp};
 use crate::protocol::update::UpdateFacts;
 use crate::protocol::{self, Message, SyncMessage};
 
@@ -136,6 +136,10 @@ impl Room {
         // The question of the handshake went out on joining, if the copy knew then what it has. If it does not know now,
         // `state` was empty: there is nothing to ask for.
         let again = std::mem::replace(&mut joined.asked, true);
+        if joined.questions.len() > self.limits.max_questions {
+            let reason = "it asks and does not answer: open the document again".to_owned();
+            return self.close(conn, part, CLOSE_POLICY, reason, effects);
+        }
         let due = !joined.invited || (again && !is_relay);
         if due && self.copy(part).known_state().is_some() {
             self.ask(conn, part, Question::Handshake, effects);
@@ -150,16 +154,20 @@ impl Room {
             is_answer,
             ..
         } = write;
-        let facts = match UpdateFacts::scan(update) {
-            Ok(facts) => facts,
-            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
-        };
-        let Some((identity, role)) = self
-            .connections
-            .get(&conn)
-            .map(|known| (known.identity.clone(), known.role))
+        let known = self.connections.get(&conn);
+        let Some((identity, role)) =
+            known.and_then(|known| Some((known.identity.clone(), known.get(part)?.role)))
         else {
             return;
+        };
+        // What a reader has to say is known here, so it is no longer than the document.
+        let known = self.copy(part).size().saturating_add(self.limits.max_read_only_update);
+        if !role.may_write(part) && update.len() > known {
+            return refuse_role(conn, part, role, effects);
+        }
+        let facts = match UpdateFacts::scan_foreign(update) {
+            Ok(facts) => facts,
+            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
         };
         if facts.is_empty() {
             return self.acknowledge(write, effects);
@@ -171,12 +179,7 @@ impl Room {
         if !role.may_write(part) {
             // A client answers the handshake's question whatever its role; an answer with nothing new is no write.
             if facts.adds_to(&state, self.copy_mut(part).deleted()) {
-                return refuse(
-                    conn,
-                    part,
-                    &format!("permission denied: a {role} cannot change this"),
-                    effects,
-                );
+                return refuse_role(conn, part, role, effects);
             }
             return self.acknowledge(write, effects);
         }
@@ -187,8 +190,13 @@ impl Room {
         }
         let leaves_hole = facts.leaves_hole_in(&state);
         if leaves_hole && !is_answer {
+            let most = self.limits.max_put_off;
             if let Some(joined) = self.joined(conn, part) {
                 joined.put_off = joined.put_off.saturating_add(1);
+                if joined.put_off > most {
+                    let reason = "it does not say what is missing: open the document again".to_owned();
+                    return self.close(conn, part, CLOSE_POLICY, reason, effects);
+                }
             }
             return self.ask(conn, part, Question::Missing, effects);
         }
@@ -359,6 +367,11 @@ impl Room {
 
 pub(super) const fn send(to: ConnId, part: Part, message: Outgoing) -> Effect {
     Effect::Send { to, part, message }
+}
+
+fn refuse_role(conn: ConnId, part: Part, role: Role, effects: &mut Vec<Effect>) {
+    let reason = format!("permission denied: a {role} cannot change this");
+    refuse(conn, part, &reason, effects);
 }
 
 fn refuse(conn: ConnId, part: Part, reason: &str, effects: &mut Vec<Effect>) {

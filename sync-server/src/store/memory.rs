@@ -7,7 +7,7 @@ use crdt::authorship::Authorship;
 use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::{Record, Snapshot, Stored};
 
-use super::{Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
+use super::{AccessRows, AccessWrite, Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
 use crate::clock;
 
 /// Documents in memory.
@@ -15,6 +15,7 @@ use crate::clock;
 pub struct MemoryStore {
     documents: BTreeMap<DocId, Document>,
     quota: Option<u64>,
+    access: AccessRows,
 }
 
 #[derive(Debug, Clone)]
@@ -251,6 +252,15 @@ impl Backend for MemoryStore {
 
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
         self.quota = bytes;
+        Ok(())
+    }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        Ok(self.access.clone())
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.access.apply(write);
         Ok(())
     }
 }

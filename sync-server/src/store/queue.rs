@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
+use super::{AccessRows, AccessWrite, Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
 use crdt::authorship::Authorship;
 use crdt::ids::{DocId, Part};
 
@@ -24,6 +24,8 @@ enum Command {
     Authorship(DocId, Part, Reply<Authorship>),
     Links(Reply<Vec<LinkRow>>),
     SetQuota(Option<u64>, Reply<()>),
+    Access(Reply<AccessRows>),
+    WriteAccess(Box<AccessWrite>, Reply<()>),
     Close(Reply<()>),
 }
 
@@ -145,6 +147,23 @@ impl Store {
         self.ask(|reply| Command::SetQuota(bytes, reply)).await
     }
 
+    /// See [`Backend::access`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn access(&self) -> Result<AccessRows, StoreError> {
+        self.ask(Command::Access).await
+    }
+
+    /// See [`Backend::write_access`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write_access(&self, write: AccessWrite) -> Result<(), StoreError> {
+        self.ask(|reply| Command::WriteAccess(Box::new(write), reply))
+            .await
+    }
+
     /// Does what is queued, closes the file and ends the thread. Everything asked later is answered with `Closed`.
     pub async fn close(&self) {
         // An error means that it is closed already, which is what was asked for.
@@ -192,6 +211,8 @@ fn run(mut backend: impl Backend, mut commands: mpsc::Receiver<Command>, commits
             Command::Authorship(doc, part, reply) => drop(reply.send(backend.authorship(&doc, part))),
             Command::Links(reply) => drop(reply.send(backend.links())),
             Command::SetQuota(bytes, reply) => drop(reply.send(backend.set_quota(bytes))),
+            Command::Access(reply) => drop(reply.send(backend.access())),
+            Command::WriteAccess(write, reply) => drop(reply.send(backend.write_access(&write))),
             Command::Close(reply) => {
                 drop(backend);
                 drop(reply.send(Ok(())));

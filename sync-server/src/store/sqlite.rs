@@ -1,5 +1,6 @@
 //! The store on disk: one SQLite file in WAL mode, one connection on one thread.
 
+mod access;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -12,11 +13,14 @@ use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::{Record, Snapshot, Stored};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::{Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
+use super::{AccessRows, AccessWrite, Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
 use rows::{decode_ranges, record_checksum, snapshot_checksum};
 
 /// The numbered changes of the file's format. Never change one that has been released; add the next.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001-documents.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001-documents.sql"),
+    include_str!("../../migrations/0003-access.sql"),
+];
 
 /// How many pages SQLite may use without a quota: its own default.
 const MAX_PAGES: u64 = 4_294_967_294;
@@ -158,6 +162,14 @@ impl Backend for SqliteStore {
         self.connection
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         Ok(())
+    }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        access::load(&self.connection)
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        access::write(&mut self.connection, write)
     }
 }
 

@@ -19,11 +19,6 @@ pub enum LinkError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The other server is reached over TLS.
-    #[error(
-        "links to https servers are not supported yet: use the server's http address, for example through a VPN or an SSH tunnel"
-    )]
-    Tls,
     /// The link cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,9 +38,8 @@ impl Target {
         let bad = |reason| LinkError::Address { reason };
         let mut server = Url::parse(link.trim()).map_err(|_| bad("it is no URL"))?;
         match server.scheme() {
-            "http" => {}
-            "https" => return Err(LinkError::Tls),
-            _ => return Err(bad("it does not begin with http://")),
+            "http" | "https" => {}
+            _ => return Err(bad("it does not begin with http:// or https://")),
         }
         let fragment = server
             .fragment()
@@ -105,8 +99,9 @@ impl Target {
             query.append_pair("key", key);
         }
         drop(query);
-        // From http: that this scheme may follow is the URL standard's rule.
-        url.set_scheme("ws").unwrap_or_default();
+        // From http and https: that these schemes may follow is the URL standard's rule.
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        url.set_scheme(scheme).unwrap_or_default();
         url
     }
 
@@ -159,7 +154,13 @@ mod tests {
                 "{link}"
             );
         }
-        assert!(matches!(Target::parse("https://host/#/d/x"), Err(LinkError::Tls)));
+    }
+
+    #[test]
+    fn an_encrypted_server_stays_one() {
+        let target = Target::parse("https://host/#/d/x").unwrap();
+        assert!(target.socket(Part::Body, "x").as_str().starts_with("wss://host/y/x?"));
+        assert_eq!(target.shown(), "https://host/#/d/x");
     }
 
     #[test]
