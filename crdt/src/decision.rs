@@ -12,14 +12,14 @@ mod apart_tests;
 mod blocks;
 #[cfg(test)]
 mod desk;
-mod ids;
+pub(crate) mod ids;
 mod inline;
 mod locate;
 mod preview;
 mod record;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 mod undo;
 
 use serde::{Deserialize, Serialize};
