@@ -4,6 +4,8 @@
 //! is recorded first about an id stands.
 
 mod attribution;
+#[cfg(test)]
+mod attribution_tests;
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ mod accept;
 mod apart_tests;
 mod blocks;
 #[cfg(test)]
-mod desk;
+pub(crate) mod desk;
 pub(crate) mod ids;
 mod inline;
 mod locate;

@@ -161,6 +161,8 @@ pub struct Room {
     journal: Journal,
     connections: BTreeMap<ConnId, Connection>,
     limits: Limits,
+    /// Told to whoever joins.
+    epoch: Option<String>,
 }
 
 /// One connection, with the parts that it has open.
@@ -227,7 +229,14 @@ impl Room {
             journal,
             connections: BTreeMap::new(),
             limits,
+            epoch: None,
         }
+    }
+
+    /// Names the history that this document has: whoever joins is told. A store that is put in the place of another gives its
+    /// documents new names, so that a client knows when its copy belongs to another history.
+    pub fn set_epoch(&mut self, epoch: impl Into<String>) {
+        self.epoch = Some(epoch.into());
     }
 
     /// Which document this is.
@@ -291,6 +300,12 @@ impl Room {
             body: self.body.encode(),
             margin: self.margin.encode(),
         }
+    }
+
+    /// The last record that is on disk with all before it.
+    #[must_use]
+    pub fn saved_seq(&self) -> u64 {
+        self.journal.committed()
     }
 
     /// Whether everything is on disk: the room can be dropped and opened again without a loss.

@@ -85,6 +85,8 @@ pub struct Claims {
     pub kind: Option<PeerKind>,
     /// The model's name, for an AI.
     pub model: Option<String>,
+    /// The epoch that the client's copy of the document is of.
+    pub epoch: Option<String>,
 }
 
 /// A user as clients name them.
@@ -230,7 +232,7 @@ fn is_local_name(host: &str) -> bool {
 }
 
 /// Compares without telling by its duration where two keys differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && one
             .iter()

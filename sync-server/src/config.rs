@@ -7,9 +7,16 @@ use anyhow::Context as _;
 use crdt::Role;
 use sync_server::{Access, RelayConfig, StorePath, UiSource};
 
+/// The documents' file in their folder.
+pub(crate) const STORE_FILE: &str = "inkling.sqlite";
+
 /// Inkling's self-hosted server: documents that people and AI models write together.
 #[derive(Debug, clap::Parser)]
-#[command(name = "inkling-server", version)]
+#[command(
+    name = "inkling-server",
+    version,
+    after_help = "Commands: inkling-server backup FILE | restore FILE | check [--save FOLDER], each with --help"
+)]
 pub(crate) struct Config {
     /// Address and port to listen on. Beyond this machine (for example 0.0.0.0:4444) it takes a key.
     #[arg(long, env = "INKLING_LISTEN", default_value = "127.0.0.1:4444")]
@@ -86,7 +93,7 @@ impl Config {
         let data = self.data_folder()?;
         std::fs::create_dir_all(&data)
             .with_context(|| format!("the folder {} cannot be made", data.display()))?;
-        let mut config = RelayConfig::new(StorePath::Sqlite(data.join("inkling.sqlite")));
+        let mut config = RelayConfig::new(StorePath::Sqlite(data.join(STORE_FILE)));
         let owner = self
             .key
             .iter()
@@ -108,9 +115,15 @@ impl Config {
         Ok(config)
     }
 
-    fn data_folder(&self) -> anyhow::Result<PathBuf> {
-        if let Some(folder) = &self.data {
-            return Ok(folder.clone());
+    /// Folder of the documents.
+    pub(crate) fn data_folder(&self) -> anyhow::Result<PathBuf> {
+        Self::folder_of(self.data.clone())
+    }
+
+    /// Folder of the documents, when it was given or not.
+    pub(crate) fn folder_of(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = given {
+            return Ok(folder);
         }
         let folders = directories::ProjectDirs::from("app", "Inkling", "Inkling")
             .context("this system names no folder for application data; give one with --data")?;

@@ -75,8 +75,8 @@ impl YLink {
     pub(crate) async fn join(
         relay: &Relay,
         name: &DocName,
-        identity: Identity,
-        role: Role,
+        (identity, role): (Identity, Role),
+        epoch: Option<String>,
         outbox: Outbox,
     ) -> Result<Self, Closing> {
         let human = identity.kind == PeerKind::Human;
@@ -84,6 +84,7 @@ impl YLink {
             outbox,
             framing: Framing::Y,
             human,
+            epoch,
         };
         let joined = relay
             .rooms
@@ -209,6 +210,7 @@ impl HocuspocusLink {
             outbox: self.outbox.clone(),
             framing,
             human,
+            epoch: claims.epoch,
         };
         match self
             .relay

@@ -1,5 +1,6 @@
 //! The self-hosted server: one program, one file of documents, no other service.
 
+mod cli;
 mod config;
 
 use std::io::Write as _;
@@ -17,6 +18,9 @@ use config::Config;
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(done) = cli::run() {
+        return done;
+    }
     let config = Config::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -73,6 +77,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
         sync_server::StorePath::Memory => "the documents cannot be opened".to_owned(),
     })?;
     greet(&relay, &config, address).await;
+    // For `inkling-server backup` and the like; a server without it serves all the same.
+    let _door = match sync_server::open_local_door(&relay, &config.data_folder()?).await {
+        Ok(door) => Some(door),
+        Err(error) => {
+            tracing::warn!(%error, "backup, restore and check cannot reach this server while it runs");
+            None
+        }
+    };
     if !config.no_ai {
         let settings = ai::AiConfig {
             model: config.model_dir.clone(),

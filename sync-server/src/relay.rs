@@ -130,6 +130,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) access: Access,
     pub(crate) ui: UiSource,
+    /// Where the store's file is.
+    pub(crate) path: StorePath,
     open: watch::Sender<BTreeSet<DocId>>,
     /// Why the store cannot write, when it cannot.
     storage: Mutex<Option<String>>,
@@ -217,6 +219,7 @@ impl Relay {
             limits: Arc::new(config.limits),
             access: config.access,
             ui: config.ui,
+            path: config.store,
             open: watch::channel(BTreeSet::new()).0,
             storage: Mutex::default(),
             models: Mutex::default(),
@@ -230,12 +233,24 @@ impl Relay {
             rooms,
             uplinks: Uplinks::default(),
         };
-        for link in relay.shared.store.links().await? {
-            if let Err(error) = relay.resume_link(&link) {
+        relay.resume_links().await?;
+        Ok(relay)
+    }
+
+    /// Starts the links that the store has kept.
+    pub(crate) async fn resume_links(&self) -> Result<(), StoreError> {
+        for link in self.shared.store.links().await? {
+            if let Err(error) = self.resume_link(&link) {
                 tracing::warn!(doc = %link.doc, %error, "a link to another server cannot be resumed");
             }
         }
-        Ok(relay)
+        Ok(())
+    }
+
+    /// The name of a document's present history, if the store has the document.
+    pub(crate) async fn epoch(&self, doc: &DocId) -> Option<String> {
+        let row = self.shared.store.document(doc.clone()).await.ok()??;
+        Some(row.epoch)
     }
 
     /// A link that speaks Hocuspocus (the desktop's window). Its role is owner, its identity that of its authentication message.
@@ -253,7 +268,7 @@ impl Relay {
     pub fn connect_y(&self, name: DocName, identity: Identity, role: Role) -> FramePipe {
         let (outbox, reader) = outbox(&self.shared.limits);
         let (relay, own) = (self.clone(), outbox.clone());
-        let join = async move { YLink::join(&relay, &name, identity, role, own).await.map(Link::Y) };
+        let join = async move { YLink::join(&relay, &name, (identity, role), None, own).await.map(Link::Y) };
         self.pipe(join, outbox, reader)
     }
 

@@ -27,6 +27,9 @@ const CLOSE_AUTHENTICATE: u16 = 4408;
 /// Close code: nothing was heard for too long. As above.
 const CLOSE_IDLE: u16 = 4408;
 
+/// In the answer to a y-websocket's upgrade: the document's epoch. These connections have no other way to be told.
+pub(crate) const EPOCH_HEADER: &str = "inkling-epoch";
+
 /// How long a closed connection is read, for its close frame to arrive before the TCP connection goes.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
@@ -40,6 +43,7 @@ pub(crate) struct YQuery {
     role: Option<Role>,
     kind: Option<PeerKind>,
     model: Option<String>,
+    epoch: Option<String>,
 }
 
 impl From<YQuery> for Claims {
@@ -54,6 +58,7 @@ impl From<YQuery> for Claims {
             role: query.role,
             kind: query.kind,
             model: query.model,
+            epoch: query.epoch,
         }
     }
 }
@@ -102,17 +107,22 @@ pub(crate) async fn y(
         .role(Caller::of(Some(peer), &headers), &claims)?;
     let name = DocName::parse(&name).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let identity = claims.identity(&format!("connection-{}", relay.next_conn().0));
+    let now = relay.epoch(&name.doc).await;
     let limits = &relay.shared.limits;
     let upgrade = upgrade
         .max_message_size(limits.frame_bytes)
         .max_frame_size(limits.frame_bytes);
-    Ok(upgrade.on_upgrade(move |mut socket| async move {
+    let mut response = upgrade.on_upgrade(move |mut socket| async move {
         let (outbox, reader) = outbox(&relay.shared.limits);
-        match YLink::join(&relay, &name, identity, role, outbox.clone()).await {
+        match YLink::join(&relay, &name, (identity, role), claims.epoch, outbox.clone()).await {
             Ok(link) => run(socket, Link::Y(link), outbox, reader, &relay.shared.limits).await,
             Err(closing) => drop(socket.send(close_message(&closing)).await), // it may be gone already
         }
-    }))
+    });
+    if let Some(now) = now.and_then(|epoch| epoch.parse().ok()) {
+        response.headers_mut().insert(EPOCH_HEADER, now);
+    }
+    Ok(response)
 }
 
 fn close_message(closing: &Closing) -> Message {

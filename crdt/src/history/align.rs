@@ -131,6 +131,12 @@ fn in_order(old: &[Node], new: &[Node]) -> Vec<Step> {
     steps
 }
 
+/// Whether one block may be the other with other words. Without words there is nothing to tell by.
+pub(super) fn are_alike(old: &Node, new: &Node) -> bool {
+    let (old_words, new_words) = (Words::of(old), Words::of(new));
+    old.kind == new.kind && old_words.total > 0 && old_words.alike(&new_words) >= ALIKE
+}
+
 /// The words of a block, each with how often it occurs.
 struct Words {
     counts: HashMap<String, usize>,

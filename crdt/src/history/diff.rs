@@ -3,7 +3,7 @@
 use serde::Serialize;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
-use super::align::{Step, align};
+use super::align::{Step, align, are_alike};
 use crate::content::block_texts;
 use crate::node::Node;
 
@@ -110,21 +110,10 @@ pub fn blocks(before: &[Node], after: &[Node]) -> Vec<BlockChange> {
     for step in align(before, after) {
         let change = match step {
             Step::Same => None,
-            Step::Changed { old, new } => before.get(old).zip(after.get(new)).map(|(was, is)| {
-                let inner = |node: &Node| !node.content.is_empty() && !node.content.iter().any(Node::is_inline);
-                BlockChange::Changed {
-                    from: old,
-                    to: new,
-                    before: was.clone(),
-                    after: is.clone(),
-                    text: text(std::slice::from_ref(was), std::slice::from_ref(is)),
-                    blocks: if inner(was) && inner(is) {
-                        blocks(&was.content, &is.content)
-                    } else {
-                        Vec::new()
-                    },
-                }
-            }),
+            Step::Changed { old, new } => before
+                .get(old)
+                .zip(after.get(new))
+                .map(|(was, is)| changed((old, was), (new, is))),
             Step::Removed { old } => before.get(old).map(|block| BlockChange::Removed {
                 from: old,
                 block: block.clone(),
@@ -139,7 +128,23 @@ pub fn blocks(before: &[Node], after: &[Node]) -> Vec<BlockChange> {
     moves(changes)
 }
 
-/// A block that went out in one place and came in, the same, in another was moved.
+fn changed((from, was): (usize, &Node), (to, is): (usize, &Node)) -> BlockChange {
+    let inner = |node: &Node| !node.content.is_empty() && !node.content.iter().any(Node::is_inline);
+    BlockChange::Changed {
+        from,
+        to,
+        before: was.clone(),
+        after: is.clone(),
+        text: text(std::slice::from_ref(was), std::slice::from_ref(is)),
+        blocks: if inner(was) && inner(is) {
+            blocks(&was.content, &is.content)
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+/// A block that went out in one place and came in in another was moved; if it is not quite the same, it was changed, too.
 fn moves(changes: Vec<BlockChange>) -> Vec<BlockChange> {
     let mut gone: Vec<(usize, Node)> = changes
         .iter()
@@ -148,27 +153,38 @@ fn moves(changes: Vec<BlockChange>) -> Vec<BlockChange> {
             BlockChange::Added { .. } | BlockChange::Changed { .. } | BlockChange::Moved { .. } => None,
         })
         .collect();
-    let mut moved = Vec::new();
-    let changes: Vec<BlockChange> = changes
-        .into_iter()
+    let mut take = |same: &dyn Fn(&Node) -> bool| {
+        let index = gone.iter().position(|(_, block)| same(block))?;
+        Some(gone.remove(index))
+    };
+    // All that are equal first, so that none of them counts as another one with other words.
+    let equal: Vec<Option<usize>> = changes
+        .iter()
         .map(|change| match change {
-            BlockChange::Added { to, block } => {
-                match gone.iter().position(|(_, other)| *other == block) {
-                    Some(index) => {
-                        let (from, _) = gone.remove(index);
-                        moved.push(from);
-                        BlockChange::Moved { from, to, block }
-                    }
-                    None => BlockChange::Added { to, block },
-                }
-            }
-            other => other,
+            BlockChange::Added { block, .. } => take(&|other| other == block).map(|(from, _)| from),
+            BlockChange::Removed { .. } | BlockChange::Changed { .. } | BlockChange::Moved { .. } => None,
         })
         .collect();
-    changes
-        .into_iter()
-        .filter(|change| !matches!(change, BlockChange::Removed { from, .. } if moved.contains(from)))
-        .collect()
+    let mut elsewhere = Vec::new();
+    let mut found = Vec::new();
+    for (change, equal) in changes.into_iter().zip(equal) {
+        found.push(match (change, equal) {
+            (BlockChange::Added { to, block }, Some(from)) => {
+                elsewhere.push(from);
+                BlockChange::Moved { from, to, block }
+            }
+            (BlockChange::Added { to, block }, None) => match take(&|other| are_alike(other, &block)) {
+                Some((from, was)) => {
+                    elsewhere.push(from);
+                    changed((from, &was), (to, &block))
+                }
+                None => BlockChange::Added { to, block },
+            },
+            (other, _) => other,
+        });
+    }
+    found.retain(|change| !matches!(change, BlockChange::Removed { from, .. } if elsewhere.contains(from)));
+    found
 }
 
 fn words(runs: &mut Vec<TextRun>, old: &str, new: &str) {

@@ -26,7 +26,7 @@ impl Room {
         {
             self.leave(conn, part, effects);
         }
-        let welcome = (part == Part::Body).then(|| welcome(role, &identity));
+        let welcome = (part == Part::Body).then(|| welcome(role, &identity, self.epoch.as_deref()));
         let connection = self.connections.entry(conn).or_insert(Connection {
             identity,
             role,
@@ -99,7 +99,7 @@ impl Room {
         if before == role {
             return;
         }
-        let welcome = welcome(role, &connection.identity);
+        let welcome = welcome(role, &connection.identity, self.epoch.as_deref());
         let opened: Vec<Part> = PARTS
             .into_iter()
             .filter(|part| connection.has(*part) && role.may_write(*part) && !before.may_write(*part))
@@ -238,8 +238,12 @@ pub(super) fn broadcast_awareness(
     }
 }
 
-fn welcome(role: Role, identity: &Identity) -> String {
-    json!({ "type": "welcome", "role": role, "peer": identity.id }).to_string()
+fn welcome(role: Role, identity: &Identity, epoch: Option<&str>) -> String {
+    let mut welcome = json!({ "type": "welcome", "role": role, "peer": identity.id });
+    if let (Some(epoch), Some(fields)) = (epoch, welcome.as_object_mut()) {
+        fields.insert("epoch".to_owned(), epoch.into());
+    }
+    welcome.to_string()
 }
 
 fn storage(failing: Option<&str>) -> Effect {

@@ -24,6 +24,12 @@ pub enum LinkError {
         "links to https servers are not supported yet: use the server's http address, for example through a VPN or an SSH tunnel"
     )]
     Tls,
+    /// The document there was replaced, and what it was before is kept here under its name.
+    #[error(
+        "the document on the other server was replaced, and what it was before is kept here under the same name: open \
+         the new one in a browser at the other server"
+    )]
+    Replaced,
     /// The link cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,7 +92,7 @@ impl Target {
     }
 
     /// The WebSocket address of a part.
-    pub(super) fn socket(&self, part: Part, name: &str) -> Url {
+    pub(super) fn socket(&self, part: Part, name: &str, epoch: Option<&str>) -> Url {
         let mut url = self.server.clone();
         let document = DocName {
             doc: self.doc.clone(),
@@ -103,6 +109,9 @@ impl Target {
             .append_pair("name", name);
         if let Some(key) = &self.key {
             query.append_pair("key", key);
+        }
+        if let Some(epoch) = epoch {
+            query.append_pair("epoch", epoch);
         }
         drop(query);
         // From http: that this scheme may follow is the URL standard's rule.
@@ -132,13 +141,13 @@ mod tests {
         assert_eq!(target.doc().as_str(), "01abc");
         assert_eq!(target.shown(), "http://host:4444/#/d/01abc");
         assert_eq!(
-            target.socket(Part::Margin, "x").as_str(),
-            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b"
+            target.socket(Part::Margin, "x", Some("E1")).as_str(),
+            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b&epoch=E1"
         );
         let odd = Target::parse("http://host/app/#/d/a%2Fb%20%C3%BC+c").unwrap();
         assert_eq!(odd.doc().as_str(), "a/b ü+c");
         assert!(
-            odd.socket(Part::Body, "x")
+            odd.socket(Part::Body, "x", None)
                 .as_str()
                 .starts_with("ws://host/app/y/a%2Fb%20%C3%BC+c?")
         );

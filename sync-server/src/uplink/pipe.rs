@@ -16,6 +16,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::LinkState;
 use super::address::Target;
 use crate::relay::{FramePipe, Relay};
+use crate::room::CLOSE_EPOCH;
+use crate::socket::EPOCH_HEADER;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -32,10 +34,24 @@ pub(super) async fn run(relay: Relay, target: Target, part: Part, report: impl F
     loop {
         let begin = Instant::now();
         match connect(&relay, &target, part).await {
-            Ok(socket) => {
-                tracing::info!(doc = %target.doc(), host = target.host(), ?part, "linked");
-                report(LinkState::Connected);
-                pass(&relay, &target, part, socket).await;
+            Ok((socket, epoch)) => {
+                let same = match &epoch {
+                    Some(epoch) => relay.is_same_epoch(target.doc(), epoch).await,
+                    None => true,
+                };
+                let ended = if same {
+                    tracing::info!(doc = %target.doc(), host = target.host(), ?part, "linked");
+                    report(LinkState::Connected);
+                    pass(&relay, &target, part, socket).await
+                } else {
+                    Ended::Replaced
+                };
+                if ended == Ended::Replaced {
+                    tracing::warn!(doc = %target.doc(), host = target.host(), "the document there was replaced");
+                    // In a task of its own: this one may be ended meanwhile.
+                    drop(tokio::spawn(async move { relay.keep_as_branch(target.doc()).await }).await);
+                    return;
+                }
                 tracing::info!(doc = %target.doc(), host = target.host(), ?part, "the link is down");
                 report(LinkState::Offline);
             }
@@ -58,21 +74,37 @@ pub(super) async fn run(relay: Relay, target: Target, part: Part, report: impl F
     }
 }
 
-async fn connect(relay: &Relay, target: &Target, part: Part) -> Result<Socket, Error> {
+/// Why a link that was up is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The connection, or the room here.
+    Down,
+    /// The document there is not the one from before.
+    Replaced,
+}
+
+/// Connects; says the epoch of the document there, if the other server tells.
+async fn connect(relay: &Relay, target: &Target, part: Part) -> Result<(Socket, Option<String>), Error> {
     let bytes = relay.shared.limits.frame_bytes;
     let config = WebSocketConfig::default()
         .max_message_size(Some(bytes))
         .max_frame_size(Some(bytes));
-    let url = target.socket(part, "Inkling link");
+    let known = relay.uplinks.row(target.doc()).and_then(|row| row.epoch);
+    let url = target.socket(part, "Inkling link", known.as_deref());
     let connecting = connect_async_with_config(url.as_str(), Some(config), true);
     match timeout(CONNECT_WITHIN, connecting).await {
-        Ok(connected) => Ok(connected?.0),
+        Ok(connected) => {
+            let (socket, response) = connected?;
+            let epoch = response.headers().get(EPOCH_HEADER);
+            let epoch = epoch.and_then(|epoch| epoch.to_str().ok()).map(str::to_owned);
+            Ok((socket, epoch))
+        }
         Err(_) => Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
 
 /// Joins the local room and passes frames on until one side ends. Joining anew each time makes both rooms ask again.
-async fn pass(relay: &Relay, target: &Target, part: Part, socket: Socket) {
+async fn pass(relay: &Relay, target: &Target, part: Part, socket: Socket) -> Ended {
     let name = Relay::name(target.doc().clone(), part);
     let host = target.host();
     let identity = Identity {
@@ -96,10 +128,14 @@ async fn pass(relay: &Relay, target: &Target, part: Part, socket: Socket) {
                         break;
                     }
                 }
+                Message::Close(Some(frame)) if u16::from(frame.code) == CLOSE_EPOCH => {
+                    return Ended::Replaced;
+                }
                 Message::Close(_) => break,
                 Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
+        Ended::Down
     };
     let up = async {
         let mut batch: Vec<Bytes> = Vec::new();
@@ -115,7 +151,7 @@ async fn pass(relay: &Relay, target: &Target, part: Part, socket: Socket) {
         }
     };
     tokio::select! {
-        () = down => {}
-        () = up => {}
+        ended = down => ended,
+        () = up => Ended::Down,
     }
 }
