@@ -268,7 +268,11 @@ impl Relay {
     pub fn connect_y(&self, name: DocName, identity: Identity, role: Role) -> FramePipe {
         let (outbox, reader) = outbox(&self.shared.limits);
         let (relay, own) = (self.clone(), outbox.clone());
-        let join = async move { YLink::join(&relay, &name, (identity, role), None, own).await.map(Link::Y) };
+        let join = async move {
+            YLink::join(&relay, &name, (identity, role), None, own)
+                .await
+                .map(Link::Y)
+        };
         self.pipe(join, outbox, reader)
     }
 

@@ -1,5 +1,6 @@
 //! One room's task: it alone owns the room's state machine; it runs what the machine asks for.
 
+mod compaction;
 mod edit;
 mod members;
 mod versions;
@@ -22,7 +23,7 @@ use crate::clock::{self, RandomIds};
 use crate::limits::Limits;
 use crate::outbox::{CLOSE_GOING_AWAY, Closing};
 use crate::relay::Shared;
-use crate::store::{PackedSnapshot, PendingWrite, StoreError, Write};
+use crate::store::{PendingWrite, StoreError, Write};
 
 pub use edit::EditError;
 pub(crate) use edit::{Edit, EditFn};
@@ -49,7 +50,9 @@ pub enum JoinError {
     #[error("document {0} has been deleted")]
     Deleted(DocId),
     /// It was replaced, and the caller's copy belongs to what it was before.
-    #[error("epoch: this document was replaced on the server; your copy is kept apart from it. Open it again")]
+    #[error(
+        "epoch: this document was replaced on the server; your copy is kept apart from it. Open it again"
+    )]
     Epoch,
     /// The store cannot give it.
     #[error(transparent)]
@@ -478,32 +481,6 @@ impl RoomTask {
         } else {
             Turn::Go
         }
-    }
-
-    /// Replaces a long log by a snapshot. Only when nothing is on its way to the disk: a snapshot holds all that the room has.
-    async fn compact_if_long(&mut self) {
-        if let Some(running) = self.compaction.take_if(|running| running.is_finished()) {
-            let covered = std::mem::take(&mut self.covering);
-            if let Ok(Err(error)) = running.await {
-                tracing::warn!(doc = %self.doc, %error, "the log could not be replaced by a snapshot; it is tried again");
-                self.log = (self.log.0 + covered.0, self.log.1 + covered.1);
-                self.compact_after = Instant::now() + self.limits.compact_again;
-            }
-        }
-        let long = self.log.0 >= self.limits.compact_records || self.log.1 >= self.limits.compact_bytes;
-        let waits = self.compaction.is_some() || Instant::now() < self.compact_after;
-        if !long || waits || !self.is_saved() {
-            return;
-        }
-        let Ok(room) = self.room() else { return };
-        let snapshot = room.snapshot();
-        self.covering = std::mem::take(&mut self.log);
-        let (store, doc) = (self.shared.store.clone(), self.doc.clone());
-        self.compaction = Some(tokio::spawn(async move {
-            let packed = tokio::task::spawn_blocking(move || PackedSnapshot::pack(snapshot)).await;
-            let snapshot = packed.map_err(|_| StoreError::Closed)?;
-            store.write(Write::Compact { doc, snapshot }).await
-        }));
     }
 
     async fn delete(&mut self) -> Result<(), JoinError> {

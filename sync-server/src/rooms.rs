@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::relay::Shared;
 use crate::outbox::{CLOSE_GOING_AWAY, Closing};
+use crate::relay::Shared;
 use crate::room::{self, Command, Edit, EditError, EditFn, Idle, JoinError, Member, Ticket, Visitors};
 
 /// How many requests may wait for the keeper. Each takes microseconds.
@@ -148,7 +148,11 @@ impl Rooms {
 
     /// Closes every room and does `work` while none is open; whoever wants one waits. `false`: something could not be
     /// saved in time, and nothing was done.
-    pub(crate) async fn alone(&self, closing: Closing, work: BoxFuture<'static, ()>) -> Result<bool, JoinError> {
+    pub(crate) async fn alone(
+        &self,
+        closing: Closing,
+        work: BoxFuture<'static, ()>,
+    ) -> Result<bool, JoinError> {
         let (reply, done) = oneshot::channel();
         let request = Request::Alone { closing, work, reply };
         self.requests
@@ -302,7 +306,11 @@ fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
 }
 
 /// Closes all rooms. Whether everything was saved in time; rooms that cannot save go on trying.
-async fn shut_down(rooms: &mut HashMap<DocId, Entry>, within: std::time::Duration, closing: &Closing) -> bool {
+async fn shut_down(
+    rooms: &mut HashMap<DocId, Entry>,
+    within: std::time::Duration,
+    closing: &Closing,
+) -> bool {
     for entry in rooms.values() {
         drop(entry.inbox.send(Command::ShutDown(closing.clone())).await); // an error: it has ended
     }

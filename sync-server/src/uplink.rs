@@ -142,7 +142,9 @@ impl Relay {
     async fn is_same_epoch(&self, doc: &DocId, epoch: &str) -> bool {
         let row = {
             let mut links = self.uplinks.lock();
-            let Some(link) = links.get_mut(doc) else { return true };
+            let Some(link) = links.get_mut(doc) else {
+                return true;
+            };
             match &link.row.epoch {
                 Some(known) => return known == epoch,
                 None => link.row.epoch = Some(epoch.to_owned()),
@@ -173,7 +175,9 @@ impl Relay {
             Ok(Some(row)) => row.title,
             Ok(None) | Err(_) => String::new(),
         };
-        let title = format!("{title} (kept {})", clock::date(clock::now())).trim().to_owned();
+        let title = format!("{title} (kept {})", clock::date(clock::now()))
+            .trim()
+            .to_owned();
         let named = self.rename(doc, (clock::relay(), Role::Owner), title).await;
         if let Err(error) = named {
             tracing::warn!(%doc, %error, "a document that was replaced elsewhere cannot be renamed");
@@ -181,7 +185,11 @@ impl Relay {
     }
 
     fn start_link(&self, target: Target, row: LinkRow) {
-        let begin = if row.replaced { LinkState::Replaced } else { LinkState::Offline };
+        let begin = if row.replaced {
+            LinkState::Replaced
+        } else {
+            LinkState::Offline
+        };
         let parts = Arc::new(Mutex::new([begin; 2]));
         let start = |part: Part, index: usize| {
             let parts = Arc::clone(&parts);

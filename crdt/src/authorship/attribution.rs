@@ -119,7 +119,9 @@ impl Attribution {
                     }
                 }
                 Action::Undo => {
-                    for Revived { was, is } in decision.revived.iter().filter(|pair| pair.was.len == pair.is.len) {
+                    for Revived { was, is } in
+                        decision.revived.iter().filter(|pair| pair.was.len == pair.is.len)
+                    {
                         let off = i64::from(was.clock) - i64::from(is.clock);
                         revived.insert(*is, &(index, was.client, off));
                     }
@@ -164,7 +166,10 @@ impl Attribution {
                 asked_by: decision.requester.clone(),
                 accepted_by: decision.by.clone(),
             });
-        Some(Credit { author, accepted_from })
+        Some(Credit {
+            author,
+            accepted_from,
+        })
     }
 
     /// The decision, if it is recorded that whoever made it (or a relay for them) wrote this id. Anybody who may write can
@@ -184,7 +189,9 @@ impl Attribution {
             while from < was.len {
                 let credit = self.of(was.client, was.clock.saturating_add(from));
                 let mut len = 1;
-                while from + len < was.len && self.of(was.client, was.clock.saturating_add(from + len)) == credit {
+                while from + len < was.len
+                    && self.of(was.client, was.clock.saturating_add(from + len)) == credit
+                {
                     len += 1;
                 }
                 if let Some(credit) = credit {
@@ -210,7 +217,9 @@ impl Attribution {
                 let credit = self.of(client, clock);
                 let at = u32::try_from(at - start).unwrap_or(u32::MAX);
                 match found.last_mut() {
-                    Some(last) if last.block == block && last.to == at && last.credit == credit => last.to += 1,
+                    Some(last) if last.block == block && last.to == at && last.credit == credit => {
+                        last.to += 1
+                    }
                     _ => found.push(AuthorRun {
                         block,
                         from: at,

@@ -61,7 +61,11 @@ impl Kept {
     }
 
     fn attribution(&self) -> Attribution {
-        Attribution::new(self.authorship.clone(), self.credits.clone(), &self.body.transact())
+        Attribution::new(
+            self.authorship.clone(),
+            self.credits.clone(),
+            &self.body.transact(),
+        )
     }
 
     /// As a relay restores: whose the content was is recorded before the edit of whoever asks.
@@ -166,10 +170,19 @@ fn place(body: &Doc, at: u16) -> Option<(yrs::XmlTextRef, u32, u32)> {
 fn whole(text: &yrs::XmlTextRef, body: &Doc, index: u32, len: u32) -> u32 {
     let units: Vec<u16> = content::read_text(text, &body.transact())
         .iter()
-        .flat_map(|node| node.text.clone().unwrap_or_default().encode_utf16().collect::<Vec<_>>())
+        .flat_map(|node| {
+            node.text
+                .clone()
+                .unwrap_or_default()
+                .encode_utf16()
+                .collect::<Vec<_>>()
+        })
         .collect();
     let mut end = (index + len).min(u32::try_from(units.len()).unwrap());
-    while units.get(end as usize).is_some_and(|unit| (0xDC00..0xE000).contains(unit)) {
+    while units
+        .get(end as usize)
+        .is_some_and(|unit| (0xDC00..0xE000).contains(unit))
+    {
         end += 1;
     }
     end - index
@@ -190,7 +203,10 @@ fn run(kept: &mut Kept, versions: &mut Vec<Vec<u8>>, step: &Step) {
             let (name, letters) = AUTHORS[author];
             let paragraph = crate::Node::paragraph(&String::from_iter(letters));
             let block = if list {
-                crate::Node::element("bulletList", vec![crate::Node::element("listItem", vec![paragraph])])
+                crate::Node::element(
+                    "bulletList",
+                    vec![crate::Node::element("listItem", vec![paragraph])],
+                )
             } else {
                 paragraph
             };
@@ -280,13 +296,19 @@ fn an_accepted_proposal_stays_known_and_what_an_undo_puts_back_is_its_authors() 
         let text = Outline::read(&txn).text();
         let at = u32::try_from(text.find(words).unwrap()).unwrap();
         let runs = kept.attribution().runs(&txn);
-        let run = runs.into_iter().find(|run| (run.from..run.to).contains(&at)).unwrap();
+        let run = runs
+            .into_iter()
+            .find(|run| (run.from..run.to).contains(&at))
+            .unwrap();
         run.credit.unwrap()
     };
     let dog = credit_of(&kept, "dog");
     let accepted = dog.accepted_from.clone().unwrap();
     assert_eq!(dog.author.id, "me");
-    assert_eq!((accepted.proposal.as_str(), accepted.accepted_by.id.as_str()), (proposal.as_str(), "me"));
+    assert_eq!(
+        (accepted.proposal.as_str(), accepted.accepted_by.id.as_str()),
+        (proposal.as_str(), "me")
+    );
     assert_eq!(accepted.proposed_by.unwrap().name, "Model");
     assert_eq!(credit_of(&kept, "mat").author.id, "writer");
 
@@ -339,5 +361,8 @@ fn nobody_puts_their_own_words_down_to_somebody_elses_decision() {
     });
     let runs = kept.attribution().runs(&kept.body.transact());
     let credit = runs[0].credit.as_ref().unwrap();
-    assert_eq!((credit.author.id.as_str(), &credit.accepted_from), ("mallory", &None));
+    assert_eq!(
+        (credit.author.id.as_str(), &credit.accepted_from),
+        ("mallory", &None)
+    );
 }

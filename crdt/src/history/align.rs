@@ -35,7 +35,8 @@ pub(super) fn align(old: &[Node], new: &[Node]) -> Vec<Step> {
             .entry(serde_json::to_string(node).unwrap_or_default())
             .or_insert(next)
     };
-    let named = |nodes: &[Node], name: &mut dyn FnMut(&Node) -> u32| nodes.iter().map(name).collect::<Vec<u32>>();
+    let named =
+        |nodes: &[Node], name: &mut dyn FnMut(&Node) -> u32| nodes.iter().map(name).collect::<Vec<u32>>();
     let (old_names, new_names) = (named(old, &mut name), named(new, &mut name));
     let mut steps = Vec::new();
     // Anchored at blocks that occur once on each side: quick on books, where most blocks are unlike all others.
@@ -85,8 +86,16 @@ fn pair(old: &[Node], new: &[Node]) -> Vec<Step> {
     let at = |best: &[f64], i: usize, j: usize| best.get(i * width + j).copied().unwrap_or_default();
     for (i, (node, words)) in old.iter().zip(&old_words).enumerate().rev() {
         for (j, (other, others)) in new.iter().zip(&new_words).enumerate().rev() {
-            let same = if node.kind == other.kind { words.alike(others) } else { 0.0 };
-            let kept = if same >= ALIKE { same + at(&best, i + 1, j + 1) } else { 0.0 };
+            let same = if node.kind == other.kind {
+                words.alike(others)
+            } else {
+                0.0
+            };
+            let kept = if same >= ALIKE {
+                same + at(&best, i + 1, j + 1)
+            } else {
+                0.0
+            };
             let most = kept.max(at(&best, i + 1, j)).max(at(&best, i, j + 1));
             if let Some(cell) = best.get_mut(i * width + j) {
                 *cell = most;
@@ -120,7 +129,10 @@ fn in_order(old: &[Node], new: &[Node]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (index, (was, is)) in old.iter().zip(new).enumerate() {
         if was.kind == is.kind {
-            steps.push(Step::Changed { old: index, new: index });
+            steps.push(Step::Changed {
+                old: index,
+                new: index,
+            });
         } else {
             steps.extend([Step::Removed { old: index }, Step::Added { new: index }]);
         }

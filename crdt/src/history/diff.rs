@@ -82,11 +82,16 @@ pub enum BlockChange {
 pub fn text(before: &[Node], after: &[Node]) -> Vec<TextRun> {
     // Line by line first: words are compared within lines that are alike, so that a book takes no longer than its changes.
     let lines = |nodes: &[Node]| -> Vec<Node> {
-        block_texts(nodes).iter().map(|line| Node::paragraph(line)).collect()
+        block_texts(nodes)
+            .iter()
+            .map(|line| Node::paragraph(line))
+            .collect()
     };
     let (old, new) = (lines(before), lines(after));
     let line = |nodes: &[Node], index: usize| -> String {
-        let text = nodes.get(index).and_then(|node| node.content.first()?.text.clone());
+        let text = nodes
+            .get(index)
+            .and_then(|node| node.content.first()?.text.clone());
         text.unwrap_or_default() + "\n"
     };
     let mut runs = Vec::new();

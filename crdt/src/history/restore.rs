@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
-use yrs::{Doc, In, ReadTxn, Text, Transact, TransactionMut, Xml, XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
+use yrs::{
+    Doc, In, ReadTxn, Text, Transact, TransactionMut, Xml, XmlElementRef, XmlFragment, XmlOut, XmlTextRef,
+};
 
 use super::align::{Step, align};
 use crate::content::{self, ContentError, insert_inline, read_element, read_text, to_any};
@@ -261,7 +263,8 @@ impl Word {
             while let Some(first) = rest.chars().next() {
                 let letters = first.is_alphanumeric();
                 let end = if letters {
-                    rest.find(|char: char| !char.is_alphanumeric()).unwrap_or(rest.len())
+                    rest.find(|char: char| !char.is_alphanumeric())
+                        .unwrap_or(rest.len())
                 } else {
                     first.len_utf8()
                 };

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use yrs::{Doc, ReadTxn, Transact};
 
-use super::{BlockChange, Kind, Packed, Pace, Rhythm, TextChange, Version, blocks, open, restore, state, text, thin};
+use super::{
+    BlockChange, Kind, Pace, Packed, Rhythm, TextChange, Version, blocks, open, restore, state, text, thin,
+};
 use crate::content::{self, block_texts};
 use crate::decision::tree::{Parent, item_of};
 use crate::ids::{Identity, PeerKind, Timestamp};
@@ -94,7 +96,9 @@ proptest! {
 #[test]
 fn blocks_that_are_equal_are_not_touched_and_changed_ones_only_in_their_words() {
     let then = markdown::parse("# Title\n\nfirst paragraph here\n\nsecond one\n\n- a\n- b\n\nlast\n");
-    let now = markdown::parse("# Title\n\nfirst long paragraph here\n\nsecond one\n\n- a\n- b\n- c\n\nnew\n\nlast\n");
+    let now = markdown::parse(
+        "# Title\n\nfirst long paragraph here\n\nsecond one\n\n- a\n- b\n- c\n\nnew\n\nlast\n",
+    );
     let body = filled(1, &now);
     let ids = |body: &Doc| {
         let root = doc::fragment(body);
@@ -107,46 +111,70 @@ fn blocks_that_are_equal_are_not_touched_and_changed_ones_only_in_their_words() 
     assert_eq!(nodes(&body), then);
     let after = ids(&body);
     assert_eq!(after.len(), 5);
-    assert!(after.iter().all(|id| before.contains(id)), "no block was written anew");
+    assert!(
+        after.iter().all(|id| before.contains(id)),
+        "no block was written anew"
+    );
     assert!(restored.is_empty(), "only words were taken out");
 }
 
 #[test]
 fn blocks_are_added_removed_changed_and_moved() {
-    let before = markdown::parse("# Plan\n\nmove me to the end please\n\none two three four\n\ngo away now\n\nstays\n");
-    let after = markdown::parse("# Plan\n\none two five four\n\nstays\n\nmove me to the end please\n\nentirely different words\n");
+    let before = markdown::parse(
+        "# Plan\n\nmove me to the end please\n\none two three four\n\ngo away now\n\nstays\n",
+    );
+    let after = markdown::parse(
+        "# Plan\n\none two five four\n\nstays\n\nmove me to the end please\n\nentirely different words\n",
+    );
     let kinds: Vec<_> = blocks(&before, &after)
         .into_iter()
         .map(|change| match change {
             BlockChange::Added { to, .. } => ("added", to),
             BlockChange::Removed { from, .. } => ("removed", from),
             BlockChange::Changed { to, text, .. } => {
-                assert!(text.iter().any(|run| run.change == TextChange::Delete && run.text == "three"), "{text:?}");
+                assert!(
+                    text.iter()
+                        .any(|run| run.change == TextChange::Delete && run.text == "three"),
+                    "{text:?}"
+                );
                 ("changed", to)
             }
             BlockChange::Moved { to, .. } => ("moved", to),
         })
         .collect();
-    assert_eq!(kinds, [("changed", 1), ("moved", 2), ("removed", 3), ("added", 4)]);
+    assert_eq!(
+        kinds,
+        [("changed", 1), ("moved", 2), ("removed", 3), ("added", 4)]
+    );
 }
 
 #[test]
 fn a_packed_update_is_the_same_update() {
-    let body = filled(7, &markdown::parse(&"Some *words* of a text that is typed.\n\n".repeat(200)));
+    let body = filled(
+        7,
+        &markdown::parse(&"Some *words* of a text that is typed.\n\n".repeat(200)),
+    );
     for _ in 0..50 {
         let root = doc::fragment(&body);
         content::insert(&root, &mut body.transact_mut(), 3, &[Node::paragraph("more")]);
         yrs::XmlFragment::remove_range(&root, &mut body.transact_mut(), 5, 1);
     }
     let update = state(&body);
-    for packed in [Packed::v2(update.clone()), Packed::halved(update.clone()), Packed::v1(update.clone())] {
+    for packed in [
+        Packed::v2(update.clone()),
+        Packed::halved(update.clone()),
+        Packed::v1(update.clone()),
+    ] {
         let again = open(&packed.into_v1().unwrap(), 9).unwrap();
         assert_eq!(nodes(&again), nodes(&body));
         assert_eq!(again.transact().snapshot(), body.transact().snapshot());
     }
     let small = Packed::v2(update.clone());
     assert!(small.v2 && small.bytes.len() < update.len());
-    let nonsense = Packed { bytes: vec![9; 30], v2: true };
+    let nonsense = Packed {
+        bytes: vec![9; 30],
+        v2: true,
+    };
     assert!(nonsense.into_v1().is_err());
     assert!(open(&[1, 2, 3], 1).is_err());
     assert!(!Packed::v2(vec![255; 9]).v2, "what is no update is kept as it is");
@@ -154,7 +182,11 @@ fn a_packed_update_is_the_same_update() {
 
 #[test]
 fn a_version_is_due_by_time_and_by_amount_but_not_too_often() {
-    let rhythm = Rhythm { every: 1000, amount: 100, at_least: 50 };
+    let rhythm = Rhythm {
+        every: 1000,
+        amount: 100,
+        at_least: 50,
+    };
     let mut pace = Pace::after(None);
     assert!(!pace.is_due(Timestamp(99_999), &rhythm), "nothing was written");
     pace.wrote(Timestamp(10), 5);
@@ -172,7 +204,12 @@ fn versions_get_sparser_with_age_and_those_with_a_name_stay() {
     let version = |number, at, kind| Version {
         number,
         at: Timestamp(at),
-        by: Identity { id: "a".into(), name: "A".into(), kind: PeerKind::Human, model: None },
+        by: Identity {
+            id: "a".into(),
+            name: "A".into(),
+            kind: PeerKind::Human,
+            model: None,
+        },
         kind,
         name: None,
         why: None,
@@ -183,15 +220,28 @@ fn versions_get_sparser_with_age_and_those_with_a_name_stay() {
     let mut now = 0;
     for number in 1..=57_600_u64 {
         now = number * HOUR / 6;
-        let kind = if number % 1000 == 0 { Kind::Named } else { Kind::Automatic };
+        let kind = if number % 1000 == 0 {
+            Kind::Named
+        } else {
+            Kind::Automatic
+        };
         all.push(version(number, now, kind));
     }
     let dropped: std::collections::BTreeSet<u64> = thin(&all, Timestamp(now)).into_iter().collect();
-    let left: Vec<&Version> = all.iter().filter(|version| !dropped.contains(&version.number)).collect();
+    let left: Vec<&Version> = all
+        .iter()
+        .filter(|version| !dropped.contains(&version.number))
+        .collect();
     assert!((500..700).contains(&left.len()), "{}", left.len());
     assert_eq!(left.last().unwrap().number, 57_600);
-    assert_eq!(left.iter().filter(|version| version.kind == Kind::Named).count(), 57);
-    let day = left.iter().filter(|version| now - version.at.0 < 24 * HOUR).count();
+    assert_eq!(
+        left.iter().filter(|version| version.kind == Kind::Named).count(),
+        57
+    );
+    let day = left
+        .iter()
+        .filter(|version| now - version.at.0 < 24 * HOUR)
+        .count();
     assert_eq!(day, 144, "all of the last day");
     // Thinned step by step as time goes on, it comes to about the same.
     let left: Vec<Version> = left.into_iter().cloned().collect();

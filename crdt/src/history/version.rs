@@ -70,6 +70,5 @@ pub fn open(update: &[u8], client_id: u64) -> Result<Doc, VersionError> {
 /// A document's whole state as one update (v1).
 #[must_use]
 pub fn state(doc: &Doc) -> Vec<u8> {
-    doc.transact()
-        .encode_state_as_update_v1(&StateVector::default())
+    doc.transact().encode_state_as_update_v1(&StateVector::default())
 }

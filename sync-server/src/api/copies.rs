@@ -165,7 +165,8 @@ async fn receive_file(body: Body, path: PathBuf) -> Result<(), ApiError> {
     });
     let mut body = body.into_data_stream();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| ApiError::bad_request(format!("the file did not come whole: {error}")))?;
+        let chunk =
+            chunk.map_err(|error| ApiError::bad_request(format!("the file did not come whole: {error}")))?;
         if chunks.send(chunk).await.is_err() {
             break; // the writer says why
         }

@@ -133,9 +133,9 @@ async fn diff(
             blocking(move || nodes(&open(&now.doc, "its present state", &now.body)?)).await?
         }
         Some(other) => {
-            let other = other.parse().map_err(|_| {
-                ApiError::bad_request("`with` is the number of another version, or `now`")
-            })?;
+            let other = other
+                .parse()
+                .map_err(|_| ApiError::bad_request("`with` is the number of another version, or `now`"))?;
             version_nodes(&relay, &doc, other).await?.1
         }
     };
@@ -173,7 +173,10 @@ async fn restore(
     let credits = relay.shared.store.credits(doc.clone()).await?;
     let (named, state) = (doc.clone(), now.body.clone());
     let edit = blocking(move || {
-        let (copy, then) = (open(&named, "its present state", &state)?, open(&named, "the version", &then)?);
+        let (copy, then) = (
+            open(&named, "its present state", &state)?,
+            open(&named, "the version", &then)?,
+        );
         let attribution = Attribution::new(authorship, credits, &copy.transact());
         rewrite(&copy, &attribution, |copy| history::restore(copy, &then))
     })
@@ -187,7 +190,14 @@ async fn restore(
     let why = |words: String| (None, Some(words));
     let before = why(format!("before version {number} was restored"));
     now.keep(&relay, &guest, Kind::BeforeRestore, before).await?;
-    write_again(&relay, &doc, (guest.identity.clone(), guest.role), update, credits).await?;
+    write_again(
+        &relay,
+        &doc,
+        (guest.identity.clone(), guest.role),
+        update,
+        credits,
+    )
+    .await?;
     let after = Now::of(&relay, &doc).await?;
     let words = why(format!("restored from version {number}"));
     let version = after.keep(&relay, &guest, Kind::Restored, words).await?;
@@ -247,8 +257,8 @@ pub(super) async fn write_again(
         relay.shared.store.write(credit).await?;
     }
     let edit = move |body: &Doc| {
-        let applied = Update::decode_v1(&update)
-            .map(|update| body.transact_mut().apply_update(update).is_ok());
+        let applied =
+            Update::decode_v1(&update).map(|update| body.transact_mut().apply_update(update).is_ok());
         if !applied.unwrap_or(false) {
             tracing::error!("an edit that was made on a copy does not fit the document");
         }
@@ -327,7 +337,11 @@ async fn version_nodes(relay: &Relay, doc: &DocId, number: u64) -> Result<(Versi
 pub(super) fn open(doc: &DocId, what: &str, update: &[u8]) -> Result<Doc, ApiError> {
     history::open(update, u64::from(rand::random::<u32>())).map_err(|error| {
         let what = format!("{what}: {error}");
-        StoreError::Damaged { doc: doc.clone(), what }.into()
+        StoreError::Damaged {
+            doc: doc.clone(),
+            what,
+        }
+        .into()
     })
 }
 

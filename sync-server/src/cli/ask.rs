@@ -35,7 +35,12 @@ impl Server {
     }
 
     /// Asks for something; an answer that is no success is an error in the server's words.
-    pub(super) fn ask(mut self, method: &str, path: &str, body: Option<(&mut dyn Read, u64)>) -> anyhow::Result<Answer> {
+    pub(super) fn ask(
+        mut self,
+        method: &str,
+        path: &str,
+        body: Option<(&mut dyn Read, u64)>,
+    ) -> anyhow::Result<Answer> {
         let length = body.as_ref().map_or(0, |(_, length)| *length);
         // HTTP/1.0: one answer, as it is, and then the end.
         let head = format!(

@@ -28,7 +28,11 @@ pub(super) fn backup(data: &Path, file: &Path) -> anyhow::Result<ExitCode> {
             .and_then(|()| Ok(std::fs::rename(&part, file)))
             .with_context(|| format!("no backup was written to {}", file.display()))??;
     }
-    say(&format!("All documents of {} are in {} now.", data.display(), file.display()));
+    say(&format!(
+        "All documents of {} are in {} now.",
+        data.display(),
+        file.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,7 +42,9 @@ pub(super) fn restore(data: &Path, file: &Path) -> anyhow::Result<ExitCode> {
     let mut from = std::fs::File::open(file).with_context(cannot)?;
     let length = from.metadata().with_context(cannot)?.len();
     if let Some(server) = Server::of(data) {
-        let said = server.ask("POST", "/restore", Some((&mut from, length)))?.text()?;
+        let said = server
+            .ask("POST", "/restore", Some((&mut from, length)))?
+            .text()?;
         let json: serde_json::Value = serde_json::from_str(&said)?;
         let count = json.get("documents").and_then(serde_json::Value::as_u64);
         let before = json.get("before").and_then(serde_json::Value::as_str);
@@ -70,6 +76,8 @@ pub(super) fn restore(data: &Path, file: &Path) -> anyhow::Result<ExitCode> {
 fn done(count: u64, before: Option<&str>) {
     say(&format!("Restored; there are {count} documents now."));
     if let Some(before) = before {
-        say(&format!("What was there before is in {before}; delete that when you do not need it."));
+        say(&format!(
+            "What was there before is in {before}; delete that when you do not need it."
+        ));
     }
 }

@@ -38,8 +38,10 @@ pub(super) fn check(data: &Path, save: Option<&Path>) -> anyhow::Result<ExitCode
             if let Some(folder) = save {
                 for document in &found.damaged {
                     let part = |what: &str| -> anyhow::Result<Vec<u8>> {
-                        let server = Server::of(data).context("the server has stopped meanwhile: check again")?;
-                        let id = url::form_urlencoded::byte_serialize(document.id.as_bytes()).collect::<String>();
+                        let server =
+                            Server::of(data).context("the server has stopped meanwhile: check again")?;
+                        let id =
+                            url::form_urlencoded::byte_serialize(document.id.as_bytes()).collect::<String>();
                         let path = format!("/check/{}/{what}", id.replace('+', "%20"));
                         let mut bytes = Vec::new();
                         server.ask("GET", &path, None)?.copy_to(&mut bytes)?;
@@ -63,7 +65,10 @@ pub(super) fn check(data: &Path, save: Option<&Path>) -> anyhow::Result<ExitCode
         }
     }
     if found.file.is_empty() && found.damaged.is_empty() {
-        say(&format!("{} documents were read; all are whole.", found.documents));
+        say(&format!(
+            "{} documents were read; all are whole.",
+            found.documents
+        ));
         return Ok(ExitCode::SUCCESS);
     }
     say(&format!(
@@ -72,7 +77,10 @@ pub(super) fn check(data: &Path, save: Option<&Path>) -> anyhow::Result<ExitCode
         found.damaged.len()
     ));
     match save {
-        Some(folder) => say(&format!("What could be saved of them is in {}.", folder.display())),
+        Some(folder) => say(&format!(
+            "What could be saved of them is in {}.",
+            folder.display()
+        )),
         None => say("To save what can be saved of them: inkling-server check --save FOLDER"),
     }
     Ok(ExitCode::from(DAMAGED))
@@ -95,7 +103,13 @@ fn check_files(data: &Path, save: Option<&Path>) -> anyhow::Result<Found> {
         }
         if let Some(folder) = save {
             let id = examined.doc.as_str();
-            keep(folder, id, &examined.body, &examined.margin, examined.markdown.as_bytes())?;
+            keep(
+                folder,
+                id,
+                &examined.body,
+                &examined.margin,
+                examined.markdown.as_bytes(),
+            )?;
         }
         found.damaged.push(Damaged {
             id: examined.doc.to_string(),

@@ -15,7 +15,10 @@ impl RoomTask {
         let held = held.unwrap_or_default();
         self.pace = Pace::after(last);
         let tail = &loaded.stored.tail;
-        let covered = tail.first().map_or(loaded.stored.next_seq, |first| first.seq).saturating_sub(1);
+        let covered = tail
+            .first()
+            .map_or(loaded.stored.next_seq, |first| first.seq)
+            .saturating_sub(1);
         // What a snapshot stands for: how much it was is not known any more, nor by whom.
         if let Some(row) = loaded.row.as_ref().filter(|_| covered > held) {
             self.pace.wrote(row.updated_at, 0);

@@ -72,7 +72,10 @@ pub fn examine(remains: Remains) -> Examined {
         from.retain(|version| assemble(std::slice::from_ref(version), Part::Body, &mut Vec::new()).is_some());
         from.truncate(1);
         if let Some(version) = from.first() {
-            problems.push(format!("what can be saved is {} and what came after it", version.what));
+            problems.push(format!(
+                "what can be saved is {} and what came after it",
+                version.what
+            ));
         }
         from.extend(pieces.iter().cloned());
         assemble(&from, Part::Body, &mut Vec::new())
@@ -89,7 +92,9 @@ pub fn examine(remains: Remains) -> Examined {
         title: row.title,
         problems,
         body: crdt::history::state(&body),
-        margin: margin.map(|margin| crdt::history::state(&margin)).unwrap_or_default(),
+        margin: margin
+            .map(|margin| crdt::history::state(&margin))
+            .unwrap_or_default(),
         markdown,
     }
 }
@@ -131,7 +136,9 @@ fn assemble(pieces: &[Piece], part: Part, problems: &mut Vec<String>) -> Option<
     };
     let any = !present.is_empty();
     if whole.transact().has_missing_updates() {
-        problems.push(format!("the {name} refers to changes that are not there any more"));
+        problems.push(format!(
+            "the {name} refers to changes that are not there any more"
+        ));
         // What waits for others cannot be shown; what stands can.
         let stands = whole.transact().encode_diff_v1(&StateVector::default());
         whole = crdt::history::open(&stands, 1).unwrap_or(whole);
@@ -144,7 +151,9 @@ fn joined(updates: &[Vec<u8>]) -> Option<Doc> {
         [] => Some(crdt::doc::open(1)),
         [only] => crdt::history::open(only, 1).ok(),
         several => {
-            let merged = std::panic::catch_unwind(|| yrs::merge_updates_v1(several)).ok()?.ok()?;
+            let merged = std::panic::catch_unwind(|| yrs::merge_updates_v1(several))
+                .ok()?
+                .ok()?;
             crdt::history::open(&merged, 1).ok()
         }
     }

@@ -65,10 +65,7 @@ impl Document {
 
     fn bytes(&self) -> u64 {
         let records = self.records.iter().map(Record::size);
-        let snapshot = self
-            .snapshot
-            .as_ref()
-            .map_or(0, PackedSnapshot::size);
+        let snapshot = self.snapshot.as_ref().map_or(0, PackedSnapshot::size);
         (records.sum::<usize>() + snapshot) as u64
     }
 
@@ -211,7 +208,9 @@ impl Backend for MemoryStore {
         Ok(Raw {
             row: document.map(|document| document.row.clone()),
             snapshot: document.and_then(|document| document.snapshot.clone()),
-            tail: document.map(|document| document.records.clone()).unwrap_or_default(),
+            tail: document
+                .map(|document| document.records.clone())
+                .unwrap_or_default(),
             next_seq: document.map_or(1, Document::next_seq),
             last_version: document
                 .and_then(|document| document.versions.last())
@@ -236,17 +235,29 @@ impl Backend for MemoryStore {
 
     fn credits(&mut self, doc: &DocId) -> Result<Credits, StoreError> {
         let document = self.documents.get(doc);
-        Ok(document.map(|document| document.credits.clone()).unwrap_or_default())
+        Ok(document
+            .map(|document| document.credits.clone())
+            .unwrap_or_default())
     }
 
     fn versions(&mut self, doc: &DocId) -> Result<Vec<Version>, StoreError> {
-        let versions = self.documents.get(doc).map(|document| document.versions.iter().rev());
-        Ok(versions.into_iter().flatten().map(|body| body.version.clone()).collect())
+        let versions = self
+            .documents
+            .get(doc)
+            .map(|document| document.versions.iter().rev());
+        Ok(versions
+            .into_iter()
+            .flatten()
+            .map(|body| body.version.clone())
+            .collect())
     }
 
     fn version(&mut self, doc: &DocId, number: u64) -> Result<Option<VersionBody>, StoreError> {
         let versions = self.documents.get(doc).map(|document| document.versions.iter());
-        let found = versions.into_iter().flatten().find(|body| body.version.number == number);
+        let found = versions
+            .into_iter()
+            .flatten()
+            .find(|body| body.version.number == number);
         Ok(found.cloned())
     }
 
@@ -265,7 +276,11 @@ impl Backend for MemoryStore {
             body: version.body.clone(),
         });
         if version.kind == Kind::Automatic {
-            let list: Vec<Version> = document.versions.iter().map(|body| body.version.clone()).collect();
+            let list: Vec<Version> = document
+                .versions
+                .iter()
+                .map(|body| body.version.clone())
+                .collect();
             let dropped = thin(&list, version.at);
             document
                 .versions
@@ -312,7 +327,10 @@ impl Backend for MemoryStore {
     }
 
     fn links(&mut self) -> Result<Vec<LinkRow>, StoreError> {
-        let rows = self.documents.values().filter_map(|document| document.link.clone());
+        let rows = self
+            .documents
+            .values()
+            .filter_map(|document| document.link.clone());
         Ok(rows.collect())
     }
 

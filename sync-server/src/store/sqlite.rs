@@ -15,9 +15,7 @@ use crdt::history::Version;
 use crdt::ids::{DocId, Part};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{
-    Backend, Cause, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError, VersionBody, Write,
-};
+use super::{Backend, Cause, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError, VersionBody, Write};
 
 /// The numbered changes of the file's format. Never change one that has been released; add the next.
 const MIGRATIONS: &[&str] = &[
@@ -193,7 +191,11 @@ impl Backend for Session<'_> {
     }
 
     fn write(&mut self, batch: &[&Write]) -> Result<(), StoreError> {
-        self.within(|transaction| batch.iter().try_for_each(|write| writes::apply(transaction, write)))
+        self.within(|transaction| {
+            batch
+                .iter()
+                .try_for_each(|write| writes::apply(transaction, write))
+        })
     }
 
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {

@@ -9,7 +9,9 @@
 mod access;
 mod api;
 mod client;
+mod copies;
 mod durability;
+mod epoch;
 mod hostile;
 mod pipes;
 mod process;
@@ -17,3 +19,4 @@ mod relay;
 mod storage;
 mod sync;
 mod uplink;
+mod versions;

@@ -31,13 +31,18 @@ impl Backing for SqliteStore {
 
     fn replace(&mut self, with: &Path) -> Result<PathBuf, StoreError> {
         let path = self.path.clone();
-        let aside = path.with_extension(format!("before-{}.sqlite", clock::ulid().to_string().to_lowercase()));
+        let aside = path.with_extension(format!(
+            "before-{}.sqlite",
+            clock::ulid().to_string().to_lowercase()
+        ));
         let io = |error: std::io::Error| StoreError::Io(Cause::new(error));
         // Closing it brings the log into the file.
         let closed = std::mem::replace(&mut self.connection, Connection::open_in_memory()?);
         closed.close().map_err(|(_, error)| error)?;
         std::fs::rename(&path, &aside).map_err(io)?;
-        let opened = std::fs::rename(with, &path).map_err(io).and_then(|()| Self::open(&path));
+        let opened = std::fs::rename(with, &path)
+            .map_err(io)
+            .and_then(|()| Self::open(&path));
         let mut store = match opened {
             Ok(store) => store,
             Err(error) => {
@@ -53,9 +58,7 @@ impl Backing for SqliteStore {
 
     fn check_file(&mut self) -> Result<Vec<String>, StoreError> {
         let mut query = self.connection.prepare("PRAGMA quick_check")?;
-        let said: Vec<String> = query
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        let said: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(said.into_iter().filter(|line| line != "ok").collect())
     }
 }

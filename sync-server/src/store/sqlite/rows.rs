@@ -1,7 +1,7 @@
 //! Rows as they are read, and the checksums over them.
 
-use crdt::ids::{DocId, IdRange, Identity, Part, Timestamp};
 use crdt::history::{Kind, Packed, Version};
+use crdt::ids::{DocId, IdRange, Identity, Part, Timestamp};
 use crdt::room::Record;
 use rusqlite::Row;
 use rusqlite::types::Type;

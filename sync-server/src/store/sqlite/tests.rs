@@ -227,11 +227,22 @@ fn typed(id: &str, count: u64) -> (Vec<Write>, yrs::Doc) {
         let block = crdt::Node::paragraph(&format!("paragraph {seq} of a text that somebody typed"));
         crdt::content::insert(&root, &mut yrs::Transact::transact_mut(&body), u32::MAX, &[block]);
         let update = yrs::ReadTxn::encode_diff_v1(&yrs::Transact::transact(&body), &state);
-        let Write::Append { mut record, title, epoch, .. } = append(id, seq) else {
+        let Write::Append {
+            mut record,
+            title,
+            epoch,
+            ..
+        } = append(id, seq)
+        else {
             unreachable!("it is an append")
         };
         record.body = Some(update);
-        writes.push(Write::Append { doc: doc(id), record, title, epoch });
+        writes.push(Write::Append {
+            doc: doc(id),
+            record,
+            title,
+            epoch,
+        });
     }
     (writes, body)
 }
@@ -268,7 +279,10 @@ fn a_snapshot_takes_half_the_space_where_that_is_so_and_old_ones_are_read() {
         .connection
         .execute("UPDATE snapshots SET encoding = 0 WHERE encoding = 1", [])
         .unwrap();
-    assert!(matches!(store.load(&doc("typed")), Err(StoreError::Damaged { .. })));
+    assert!(matches!(
+        store.load(&doc("typed")),
+        Err(StoreError::Damaged { .. })
+    ));
 }
 
 #[test]
@@ -296,11 +310,22 @@ fn a_backup_is_the_store_as_of_one_moment_and_others_write_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
     let mut store = SqliteStore::open(&path).unwrap();
-    let Write::Append { mut record, title, epoch, .. } = append("large", 1) else {
+    let Write::Append {
+        mut record,
+        title,
+        epoch,
+        ..
+    } = append("large", 1)
+    else {
         unreachable!("it is an append")
     };
     record.body = Some(vec![3; 6 << 20]);
-    let large = Write::Append { doc: doc("large"), record, title, epoch };
+    let large = Write::Append {
+        doc: doc("large"),
+        record,
+        title,
+        epoch,
+    };
     store.write(&[&large, &append("plan", 1)]).unwrap();
     let copy = folder.path().join("copy.sqlite");
     let mut seq = 1;
@@ -313,7 +338,10 @@ fn a_backup_is_the_store_as_of_one_moment_and_others_write_meanwhile() {
     assert!(seq > 3, "it takes several steps");
     let mut copied = SqliteStore::open(&copy).unwrap();
     assert_eq!(copied.load(&doc("plan")).unwrap().tail.len() as u64, seq);
-    assert_eq!(copied.load(&doc("large")).unwrap().tail, store.load(&doc("large")).unwrap().tail);
+    assert_eq!(
+        copied.load(&doc("large")).unwrap().tail,
+        store.load(&doc("large")).unwrap().tail
+    );
     assert!(copied.check_file().unwrap().is_empty());
 }
 
@@ -345,18 +373,46 @@ fn a_restored_store_has_new_epochs_and_what_was_there_stays_beside_it() {
     let text = folder.path().join("letter.sqlite");
     std::fs::File::create(&text).unwrap();
     assert!(matches!(prepare(&text), Err(StoreError::Unreadable(_))));
-    assert!(matches!(store.replace(&text.with_extension("none")), Err(StoreError::Io(_))));
+    assert!(matches!(
+        store.replace(&text.with_extension("none")),
+        Err(StoreError::Io(_))
+    ));
     store.write(&[&append("plan", 2)]).unwrap();
 }
 
 #[test]
 fn what_can_be_saved_of_a_damaged_document_is_saved() {
     let damages: [(&str, &str, &str, &str); 5] = [
-        ("UPDATE records SET body = zeroblob(length(body)) WHERE seq = 9", "record 9", "paragraph 8 ", "paragraph 9 "),
-        ("DELETE FROM records WHERE seq = 9", "record 9 is missing", "paragraph 8 ", "paragraph 9 "),
-        ("UPDATE snapshots SET checksum = checksum + 1", "snapshot 6", "paragraph 10 ", "paragraph 11 "),
-        ("UPDATE snapshots SET body = x'00FF', encoding = 1", "snapshot 6", "paragraph 3 ", "paragraph 6 "),
-        ("UPDATE versions SET body = x'00'", "version 1", "paragraph 10 ", "paragraph 11 "),
+        (
+            "UPDATE records SET body = zeroblob(length(body)) WHERE seq = 9",
+            "record 9",
+            "paragraph 8 ",
+            "paragraph 9 ",
+        ),
+        (
+            "DELETE FROM records WHERE seq = 9",
+            "record 9 is missing",
+            "paragraph 8 ",
+            "paragraph 9 ",
+        ),
+        (
+            "UPDATE snapshots SET checksum = checksum + 1",
+            "snapshot 6",
+            "paragraph 10 ",
+            "paragraph 11 ",
+        ),
+        (
+            "UPDATE snapshots SET body = x'00FF', encoding = 1",
+            "snapshot 6",
+            "paragraph 3 ",
+            "paragraph 6 ",
+        ),
+        (
+            "UPDATE versions SET body = x'00'",
+            "version 1",
+            "paragraph 10 ",
+            "paragraph 11 ",
+        ),
     ];
     for (damage, named, saved, lost) in damages {
         let folder = tempfile::tempdir().unwrap();
@@ -391,10 +447,17 @@ fn what_can_be_saved_of_a_damaged_document_is_saved() {
             snapshot,
         };
         store.write(&[&compact]).unwrap();
-        assert_eq!(examine(store.remains(&doc("plan")).unwrap()).problems, Vec::<String>::new());
+        assert_eq!(
+            examine(store.remains(&doc("plan")).unwrap()).problems,
+            Vec::<String>::new()
+        );
         assert!(store.connection.execute(damage, []).unwrap() > 0);
         let found = examine(store.remains(&doc("plan")).unwrap());
-        assert!(found.problems.iter().any(|problem| problem.contains(named)), "{damage}: {:?}", found.problems);
+        assert!(
+            found.problems.iter().any(|problem| problem.contains(named)),
+            "{damage}: {:?}",
+            found.problems
+        );
         assert!(found.markdown.contains(saved), "{damage}: {}", found.markdown);
         assert!(!found.markdown.contains(lost), "{damage}: {}", found.markdown);
         crdt::history::open(&found.body, 3).unwrap();

@@ -90,7 +90,9 @@ pub(super) fn read(
          JOIN authors ON authors.key = author WHERE id = ?1 AND number = ?2"
     ))?;
     let found = query
-        .query_row(params![doc.as_str(), number], |row| Ok((entry(row)?, content(row, 7)?)))
+        .query_row(params![doc.as_str(), number], |row| {
+            Ok((entry(row)?, content(row, 7)?))
+        })
         .optional()?;
     let Some((entry, (body, checksum))) = found else {
         return Ok(None);

@@ -37,7 +37,14 @@ pub(super) fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), 
         }
         Write::Delete { doc, at } => {
             let key = key_or_new(transaction, doc, "", *at, None)?;
-            for table in ["records", "snapshots", "authorship", "links", "versions", "credits"] {
+            for table in [
+                "records",
+                "snapshots",
+                "authorship",
+                "links",
+                "versions",
+                "credits",
+            ] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE document = ?1"), [key])?;
             }
             transaction.execute(
