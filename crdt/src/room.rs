@@ -171,6 +171,8 @@ pub struct Room {
     /// Whether a write of somebody's was put off for want of room.
     somebody_behind: bool,
     limits: Limits,
+    /// Told to whoever joins.
+    epoch: Option<String>,
 }
 
 /// One connection, with the parts that it has open.
@@ -209,6 +211,7 @@ impl Joined {
             holes: 0,
             behind: false,
             asked: false,
+            invited: false,
         }
     }
 }
@@ -261,7 +264,14 @@ impl Room {
             connections: BTreeMap::new(),
             somebody_behind: false,
             limits,
+            epoch: None,
         }
+    }
+
+    /// Names the history that this document has: whoever joins is told. A store that is put in the place of another gives its
+    /// documents new names, so that a client knows when its copy belongs to another history.
+    pub fn set_epoch(&mut self, epoch: impl Into<String>) {
+        self.epoch = Some(epoch.into());
     }
 
     /// Which document this is.
@@ -328,6 +338,12 @@ impl Room {
             body: self.body.encode(),
             margin: self.margin.encode(),
         }
+    }
+
+    /// The last record that is on disk with all before it.
+    #[must_use]
+    pub fn saved_seq(&self) -> u64 {
+        self.journal.committed()
     }
 
     /// Whether everything is on disk: the room can be dropped and opened again without a loss.

@@ -116,8 +116,12 @@ impl AccessError {
     /// How a link that is open is closed because of it.
     pub(crate) fn closing(&self) -> Closing {
         let code = match self {
-            Self::KeyMissing | Self::KeyWrong | Self::Token | Self::TokenBad(_) | Self::Expired => CLOSE_UNAUTHORIZED,
-            Self::Origin(_) | Self::Role { .. } | Self::Revoked | Self::NotHere | Self::ShutOut => CLOSE_FORBIDDEN,
+            Self::KeyMissing | Self::KeyWrong | Self::Token | Self::TokenBad(_) | Self::Expired => {
+                CLOSE_UNAUTHORIZED
+            }
+            Self::Origin(_) | Self::Role { .. } | Self::Revoked | Self::NotHere | Self::ShutOut => {
+                CLOSE_FORBIDDEN
+            }
         };
         Closing::new(code, self.to_string())
     }
@@ -209,7 +213,7 @@ fn is_local_name(host: &str) -> bool {
 }
 
 /// Compares without telling by its duration where two keys differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && one
             .iter()

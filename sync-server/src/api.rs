@@ -1,5 +1,9 @@
 //! The REST interface, as `docs/protocol.md` describes it.
 
+mod authors;
+mod copies;
+mod versions;
+
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
@@ -27,6 +31,9 @@ pub(crate) fn routes() -> Router<Relay> {
         .route("/documents/{id}/markdown", get(markdown))
         .route("/links", post(link))
         .merge(crate::access::api::routes())
+        .merge(versions::routes())
+        .merge(authors::routes())
+        .merge(copies::routes())
         .fallback(|| async { ApiError::no_such_call() })
         .method_not_allowed_fallback(|| async { ApiError::no_such_call() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -73,6 +80,7 @@ struct Document {
     title: String,
     created_at: Timestamp,
     updated_at: Timestamp,
+    epoch: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +95,7 @@ impl Document {
             title: row.title,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            epoch: row.epoch,
             link,
             link_state,
         }

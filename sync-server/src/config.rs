@@ -13,9 +13,17 @@ use sync_server::{Access, RelayConfig, StorePath, UiSource};
 use crate::commands::Command;
 use settings::LimitSettings;
 
+/// The documents' file in their folder.
+pub(crate) const STORE_FILE: &str = "inkling.sqlite";
+
 /// Inkling's self-hosted server: documents that people and AI models write together.
 #[derive(Debug, clap::Parser)]
-#[command(name = "inkling-server", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "inkling-server",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Further commands: inkling-server backup FILE | restore FILE | check [--save FOLDER], each with --help"
+)]
 pub(crate) struct Config {
     /// Without one: serve.
     #[command(subcommand)]
@@ -43,7 +51,12 @@ pub(crate) struct Config {
     pub(crate) secret: Option<String>,
     /// A file with a key that signs tokens (JWT): a public key as PEM (Ed25519, P-256, P-384, RSA) or a secret for HMAC; with its
     /// name (kid) as KID=FILE. May be given several times.
-    #[arg(long = "jwt-key", env = "INKLING_JWT_KEYS", value_name = "[KID=]FILE", value_delimiter = ',')]
+    #[arg(
+        long = "jwt-key",
+        env = "INKLING_JWT_KEYS",
+        value_name = "[KID=]FILE",
+        value_delimiter = ','
+    )]
     pub(crate) jwt_keys: Vec<String>,
     /// Where an identity provider has its keys (JWKS), as https://…
     #[arg(long, env = "INKLING_JWKS", value_name = "URL")]
@@ -122,7 +135,7 @@ impl Config {
         let data = self.data_folder()?;
         std::fs::create_dir_all(&data)
             .with_context(|| format!("the folder {} cannot be made", data.display()))?;
-        let mut config = RelayConfig::new(StorePath::Sqlite(data.join("inkling.sqlite")));
+        let mut config = RelayConfig::new(StorePath::Sqlite(data.join(STORE_FILE)));
         let owner = self
             .key
             .iter()
@@ -155,13 +168,17 @@ impl Config {
                 Some((kid, file)) => (Some(kid.to_owned()), file),
                 None => (None, entry.as_str()),
             };
-            let text = std::fs::read_to_string(file).with_context(|| format!("--jwt-key {file} cannot be read"))?;
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("--jwt-key {file} cannot be read"))?;
             keys.push(JwtKey::parse(kid, &text).with_context(|| format!("--jwt-key {file}"))?);
         }
         if let Some(url) = &self.jwks {
             let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
             let safe = url.starts_with("https://") || local.iter().any(|prefix| url.starts_with(prefix));
-            anyhow::ensure!(safe, "--jwks takes an https:// address: whoever can change the answer can sign in as anybody");
+            anyhow::ensure!(
+                safe,
+                "--jwks takes an https:// address: whoever can change the answer can sign in as anybody"
+            );
         }
         Ok(JwtSettings {
             keys,
@@ -171,9 +188,15 @@ impl Config {
         })
     }
 
-    fn data_folder(&self) -> anyhow::Result<PathBuf> {
-        if let Some(folder) = &self.data {
-            return Ok(folder.clone());
+    /// Folder of the documents.
+    pub(crate) fn data_folder(&self) -> anyhow::Result<PathBuf> {
+        Self::folder_of(self.data.clone())
+    }
+
+    /// Folder of the documents, when it was given or not.
+    pub(crate) fn folder_of(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = given {
+            return Ok(folder);
         }
         let folders = directories::ProjectDirs::from("app", "Inkling", "Inkling")
             .context("this system names no folder for application data; give one with --data")?;
@@ -193,8 +216,20 @@ mod tests {
         config.limits.apply(&mut limits);
         assert_eq!((limits.frame_bytes, limits.room.max_message), (8 << 20, 8 << 20));
         assert_eq!(limits.requests_per_second, 5);
-        assert!(Config::try_parse_from(["inkling-server", "--tls-cert", "a.pem"]).is_err(), "without its key");
-        let token = ["inkling-server", "token", "--sub", "ada", "--doc", "*", "--role", "editor"];
+        assert!(
+            Config::try_parse_from(["inkling-server", "--tls-cert", "a.pem"]).is_err(),
+            "without its key"
+        );
+        let token = [
+            "inkling-server",
+            "token",
+            "--sub",
+            "ada",
+            "--doc",
+            "*",
+            "--role",
+            "editor",
+        ];
         assert!(Config::parse_from(token).command.is_some());
         assert!(Config::try_parse_from(["inkling-server", "share", "--doc", "x", "--role", "king"]).is_err());
     }

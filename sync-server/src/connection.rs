@@ -87,7 +87,10 @@ struct Pace(Bucket);
 
 impl Pace {
     fn new(relay: &Relay) -> Self {
-        Self(Bucket::new(relay.shared.limits.awareness_per_second, Instant::now()))
+        Self(Bucket::new(
+            relay.shared.limits.awareness_per_second,
+            Instant::now(),
+        ))
     }
 
     /// Waits until a y-protocols message may go on.
@@ -120,7 +123,7 @@ impl YLink {
         relay: &Relay,
         name: &DocName,
         (identity, role): (Identity, Role),
-        pass: Option<Pass>,
+        (pass, epoch): (Option<Pass>, Option<String>),
         outbox: Outbox,
     ) -> Result<Self, Closing> {
         let seat = match &pass {
@@ -132,6 +135,7 @@ impl YLink {
             outbox,
             framing: Framing::Y,
             human,
+            epoch,
         };
         let joined = relay
             .rooms

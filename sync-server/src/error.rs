@@ -53,6 +53,24 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     }
 
+    /// 404 for a version.
+    pub(crate) fn no_version(number: u64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no version {number} of this document: it may have been thinned out with age"),
+        )
+    }
+
+    /// 400 for a file that is no backup.
+    pub(crate) fn bad_backup(error: &StoreError) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_backup",
+            format!("this file cannot be restored ({error}); nothing was changed"),
+        )
+    }
+
     /// 404 for a document.
     pub(crate) fn no_document(doc: &DocId) -> Self {
         JoinError::Unknown(doc.clone()).into()
@@ -99,7 +117,11 @@ impl From<AccessError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let (status, code) = match &error {
-            StoreError::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            StoreError::Full(_) | StoreError::Refused(_) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "storage_full")
+            }
+            StoreError::Busy => (StatusCode::CONFLICT, "busy"),
+            StoreError::NoFile => (StatusCode::BAD_REQUEST, "no_file"),
             StoreError::Deleted(_) => (StatusCode::NOT_FOUND, "deleted"),
             StoreError::Damaged { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
@@ -114,6 +136,7 @@ impl From<JoinError> for ApiError {
             JoinError::Store(error) => return error.into(),
             JoinError::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
             JoinError::Deleted(_) => (StatusCode::NOT_FOUND, "deleted"),
+            JoinError::Epoch => (StatusCode::CONFLICT, "epoch"),
             JoinError::Open(_) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             JoinError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
         };
@@ -136,6 +159,7 @@ impl From<LinkError> for ApiError {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Store(error) => error.into(),
+            LinkError::Replaced => Self::new(StatusCode::CONFLICT, "replaced", error.to_string()),
             LinkError::Address { .. } => Self::bad_request(error.to_string()),
         }
     }

@@ -49,23 +49,24 @@ pub(crate) async fn read(
         }
         let body = crdt::doc::open(u64::from(rand::random::<u32>()));
         write(&body, title.as_deref(), &nodes);
-        let whole = body
-            .transact()
-            .encode_state_as_update_v1(&StateVector::default());
+        let whole = body.transact().encode_state_as_update_v1(&StateVector::default());
         Some(whole)
     });
     let content = content
         .await
         .map_err(|_| EditError::Refused("the text cannot be read as Markdown".into()))?;
     match content {
-        Some(content) if content.len() > most => Err(EditError::TooLarge("the document would be too large".into())),
+        Some(content) if content.len() > most => {
+            Err(EditError::TooLarge("the document would be too large".into()))
+        }
         content => Ok(content),
     }
 }
 
 /// Puts the content that [`read`] has made into an empty body.
 pub(crate) fn apply(body: &Doc, content: &[u8]) {
-    let applied = Update::decode_v1(content).is_ok_and(|update| body.transact_mut().apply_update(update).is_ok());
+    let applied =
+        Update::decode_v1(content).is_ok_and(|update| body.transact_mut().apply_update(update).is_ok());
     if !applied {
         tracing::error!("the first content of a document cannot be applied");
     }

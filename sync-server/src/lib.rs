@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`relay`] (what there is), [`access`] (who may), [`store`] (durable bytes), `rooms` and [`room`] (one
 //! task each), `outbox` and `framing` (what goes out), `connection` (one link), `socket`, `router`, `api`, `ui` (over
-//! HTTP), [`uplink`] (to other servers), [`serve`](mod@serve), [`tls`], [`fetch`].
+//! HTTP), `local` (the program's own commands), [`uplink`] (to other servers), [`serve`](mod@serve), [`tls`], [`fetch`].
 
 pub mod access;
 #[cfg(feature = "ai")]
@@ -18,6 +18,7 @@ pub mod fetch;
 mod framing;
 mod import;
 pub mod limits;
+mod local;
 mod outbox;
 pub mod relay;
 pub mod room;
@@ -34,6 +35,7 @@ pub mod welcome;
 pub use access::Access;
 pub use crdt::DocId;
 pub use limits::Limits;
+pub use local::{LocalAddress, LocalDoor, open_local_door};
 pub use outbox::{CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Closing};
 pub use relay::{ApiAnswer, DeviceStatus, FramePipe, ModelStatus, Relay, RelayConfig, RelayError, UiSource};
 pub use serve::{ServeError, serve, serve_with};

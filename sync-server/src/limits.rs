@@ -53,6 +53,10 @@ pub struct Limits {
     pub compact_records: u64,
     /// Bytes of records after which a room's log is replaced by a snapshot.
     pub compact_bytes: u64,
+    /// When versions are kept by themselves.
+    pub versions: crdt::history::Rhythm,
+    /// How long the relay waits before it tries again to replace a log by a snapshot.
+    pub compact_again: Duration,
     /// Documents that one connection may have open.
     pub documents_per_connection: usize,
     /// The longest wait between two attempts to reach another server.
@@ -89,6 +93,8 @@ impl Default for Limits {
             rest_after: Duration::from_secs(30),
             compact_records: 500,
             compact_bytes: 4 << 20,
+            versions: crdt::history::Rhythm::default(),
+            compact_again: Duration::from_secs(10),
             documents_per_connection: 64,
             uplink_backoff: Duration::from_secs(30),
             save_within: Duration::from_secs(5),

@@ -1,5 +1,6 @@
 //! The self-hosted server: one program, one file of documents, no other service.
 
+mod cli;
 mod commands;
 mod config;
 
@@ -18,6 +19,9 @@ use config::Config;
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(done) = cli::run() {
+        return done;
+    }
     let config = Config::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -80,6 +84,14 @@ async fn run(mut config: Config) -> anyhow::Result<()> {
         sync_server::StorePath::Memory => "the documents cannot be opened".to_owned(),
     })?;
     greet(&relay, &config, address).await;
+    // For `inkling-server backup` and the like; a server without it serves all the same.
+    let _door = match sync_server::open_local_door(&relay, &config.data_folder()?).await {
+        Ok(door) => Some(door),
+        Err(error) => {
+            tracing::warn!(%error, "backup, restore and check cannot reach this server while it runs");
+            None
+        }
+    };
     if !config.no_ai {
         let settings = ai::AiConfig {
             model: config.model_dir.clone(),
@@ -107,7 +119,11 @@ async fn greet(relay: &Relay, config: &Config, address: SocketAddr) {
             format!("#/{query}")
         }
     };
-    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let scheme = if config.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let mut lines = format!("Inkling is at {scheme}://{shown}/{document}\n");
     if address.ip().is_unspecified() {
         lines.push_str("From other machines, use this machine's name or address instead of 127.0.0.1.\n");

@@ -144,6 +144,8 @@ pub(crate) struct Shared {
     /// Whom links to other servers trust.
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) ui: UiSource,
+    /// Where the store's file is.
+    pub(crate) path: StorePath,
     open: watch::Sender<BTreeSet<DocId>>,
     /// Why the store cannot write, when it cannot.
     storage: Mutex<Option<String>>,
@@ -237,6 +239,7 @@ impl Relay {
             guard,
             tls,
             ui: config.ui,
+            path: config.store,
             open: watch::channel(BTreeSet::new()).0,
             storage: Mutex::default(),
             models: Mutex::default(),
@@ -250,12 +253,24 @@ impl Relay {
             rooms,
             uplinks: Uplinks::default(),
         };
-        for link in relay.shared.store.links().await? {
-            if let Err(error) = relay.resume_link(&link) {
+        relay.resume_links().await?;
+        Ok(relay)
+    }
+
+    /// Starts the links that the store has kept.
+    pub(crate) async fn resume_links(&self) -> Result<(), StoreError> {
+        for link in self.shared.store.links().await? {
+            if let Err(error) = self.resume_link(&link) {
                 tracing::warn!(doc = %link.doc, %error, "a link to another server cannot be resumed");
             }
         }
-        Ok(relay)
+        Ok(())
+    }
+
+    /// The name of a document's present history, if the store has the document.
+    pub(crate) async fn epoch(&self, doc: &DocId) -> Option<String> {
+        let row = self.shared.store.document(doc.clone()).await.ok()??;
+        Some(row.epoch)
     }
 
     /// A link that speaks Hocuspocus (the desktop's window). Its role is owner, its identity that of its authentication message.
@@ -278,7 +293,11 @@ impl Relay {
     pub fn connect_y(&self, name: DocName, identity: Identity, role: Role) -> FramePipe {
         let (outbox, reader) = outbox(&self.shared.limits);
         let (relay, own) = (self.clone(), outbox.clone());
-        let join = async move { YLink::join(&relay, &name, (identity, role), None, own).await.map(Link::Y) };
+        let join = async move {
+            YLink::join(&relay, &name, (identity, role), (None, None), own)
+                .await
+                .map(Link::Y)
+        };
         self.pipe(join, outbox, reader)
     }
 
@@ -430,7 +449,10 @@ impl Relay {
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.shared.listening.get().is_some_and(|(_, encrypted)| *encrypted)
+        self.shared
+            .listening
+            .get()
+            .is_some_and(|(_, encrypted)| *encrypted)
     }
 
     /// Changes share links or members, on disk and for every open connection.

@@ -1,13 +1,16 @@
 //! One room's task: it alone owns the room's state machine; it runs what the machine asks for.
 
+mod compaction;
 mod edit;
 mod members;
+mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use crdt::history::Pace;
 use crdt::room::{Effect, Event, OpenError, Record, Room};
 use crdt::{ConnId, DocId, Identity, Part, Role};
 use futures_util::future::BoxFuture;
@@ -30,6 +33,9 @@ use members::Members;
 /// Close code: the document has been deleted or is not there. Private range (RFC 6455, 7.4.2), after HTTP's 404.
 pub const CLOSE_NO_DOCUMENT: u16 = 4404;
 
+/// Close code: the document has another history than the client's copy. Private range, after HTTP's 409.
+pub const CLOSE_EPOCH: u16 = 4409;
+
 /// Close code: the document cannot be opened now. Private range, after HTTP's 503.
 pub const CLOSE_UNAVAILABLE: u16 = 4503;
 
@@ -43,6 +49,11 @@ pub enum JoinError {
     /// It has been deleted.
     #[error("document {0} has been deleted")]
     Deleted(DocId),
+    /// It was replaced, and the caller's copy belongs to what it was before.
+    #[error(
+        "epoch: this document was replaced on the server; your copy is kept apart from it. Open it again"
+    )]
+    Epoch,
     /// The store cannot give it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,7 +71,7 @@ impl JoinError {
         match self {
             Self::Store(StoreError::Damaged { .. } | StoreError::Deleted(_)) => false,
             Self::Store(_) | Self::ShuttingDown => true,
-            Self::Unknown(_) | Self::Deleted(_) | Self::Open(_) => false,
+            Self::Unknown(_) | Self::Deleted(_) | Self::Epoch | Self::Open(_) => false,
         }
     }
 
@@ -68,6 +79,7 @@ impl JoinError {
     pub(crate) fn closing(&self) -> Closing {
         let code = match self {
             Self::Unknown(_) | Self::Deleted(_) => CLOSE_NO_DOCUMENT,
+            Self::Epoch => CLOSE_EPOCH,
             Self::Store(_) | Self::Open(_) => CLOSE_UNAVAILABLE,
             Self::ShuttingDown => CLOSE_GOING_AWAY,
         };
@@ -97,6 +109,8 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<String, JoinError>>,
         ticket: Ticket,
     },
+    /// Somebody wants to look at the document.
+    Look { look: Look, ticket: Ticket },
     /// An edit by the relay on somebody's behalf.
     Edit(Edit),
     /// The document is to be deleted.
@@ -104,9 +118,12 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<(), JoinError>>,
         ticket: Ticket,
     },
-    /// The relay stops: send everybody away, bring everything to the disk, end.
-    ShutDown,
+    /// The relay stops, or the store is about to be replaced: send everybody away, bring everything to the disk, end.
+    ShutDown(Closing),
 }
+
+/// Looks at a document, or at why there is none. Must not take long: everybody in the room waits.
+pub(crate) type Look = Box<dyn FnOnce(Result<&Room, JoinError>) + Send>;
 
 /// A count of those who were given a handle to the room and have not used it yet.
 #[derive(Debug, Default)]
@@ -176,8 +193,18 @@ struct RoomTask {
     /// Counts the failures of the store: an answer of an earlier run says nothing about the present one.
     run: u64,
     title: Option<String>,
+    /// The name of the document's history.
+    epoch: Arc<str>,
+    /// Whether the store has the document with that epoch.
+    begun: bool,
+    /// How much is in no version yet, and who wrote last.
+    pace: Pace,
+    last_author: Option<Identity>,
     /// Records and bytes since the last snapshot.
     log: (u64, u64),
+    /// What of that a snapshot is to stand in for that is on its way.
+    covering: (u64, u64),
+    compact_after: Instant,
     compaction: Option<tokio::task::JoinHandle<Result<(), StoreError>>>,
     empty_since: Instant,
     /// When the decoded document was last of use.
@@ -207,7 +234,13 @@ pub(crate) async fn run(
         appends: FuturesOrdered::new(),
         run: 0,
         title: None,
+        epoch: clock::ulid().to_string().into(),
+        begun: false,
+        pace: Pace::default(),
+        last_author: None,
         log: (0, 0),
+        covering: (0, 0),
+        compact_after: Instant::now(),
         compaction: None,
         empty_since: Instant::now(),
         used: Instant::now(),
@@ -244,7 +277,10 @@ pub(crate) async fn run(
 impl RoomTask {
     async fn load(&mut self) {
         self.state = match self.open().await {
-            Ok(room) => State::Open(Box::new(room)),
+            Ok(mut room) => {
+                room.set_epoch(&*self.epoch);
+                State::Open(Box::new(room))
+            }
             Err(error) => {
                 tracing::warn!(doc = %self.doc, %error, "the document cannot be opened");
                 State::Failed(error)
@@ -258,7 +294,12 @@ impl RoomTask {
             return Err(JoinError::Deleted(self.doc.clone()));
         }
         self.listed = loaded.row.is_some();
-        self.title = loaded.row.map(|row| row.title).filter(|title| !title.is_empty());
+        self.begun = self.listed;
+        if let Some(row) = &loaded.row {
+            self.epoch = row.epoch.as_str().into();
+            self.title = Some(row.title.clone()).filter(|title| !title.is_empty());
+        }
+        self.resume_versions(&loaded);
         let bytes = loaded.stored.tail.iter().map(Record::size).sum::<usize>();
         self.log = (loaded.stored.tail.len() as u64, bytes as u64);
         let limits = self.limits.room.clone();
@@ -330,15 +371,21 @@ impl RoomTask {
                 };
                 drop((reply.send(text), ticket));
             }
+            Command::Look { look, ticket } => {
+                match self.wake().await {
+                    Ok(()) => look(self.room().map(|room| &*room)),
+                    Err(error) => look(Err(error)),
+                }
+                drop(ticket);
+            }
             Command::Edit(edit) => self.edit(edit).await,
             Command::Delete { reply, ticket } => {
                 let deleted = self.delete().await;
                 drop((reply.send(deleted), ticket));
             }
-            Command::ShutDown => {
+            Command::ShutDown(closing) => {
                 self.shutting_down = true;
-                self.members
-                    .close_all(&Closing::new(CLOSE_GOING_AWAY, "the server is shutting down"));
+                self.members.close_all(&closing);
                 if self.is_saved() {
                     return Turn::End;
                 }
@@ -367,6 +414,9 @@ impl RoomTask {
             return Err(JoinError::ShuttingDown);
         }
         self.room()?;
+        if member.epoch().is_some_and(|known| known != &*self.epoch) {
+            return Err(JoinError::Epoch);
+        }
         // Somebody who may write has it open: then it is about to be.
         let begun = self.listed || !self.members.is_empty();
         if !begun && !role.may_write(Part::Body) {
@@ -437,6 +487,7 @@ impl RoomTask {
 
     async fn append(&mut self, record: Record) {
         let (run, seq) = (self.run, record.seq);
+        self.wrote(&record);
         self.log.0 += 1;
         self.log.1 += record.size() as u64;
         let now = self.room().ok().and_then(|room| room.title());
@@ -446,6 +497,7 @@ impl RoomTask {
             doc: self.doc.clone(),
             record,
             title,
+            epoch: (!self.begun).then(|| Arc::clone(&self.epoch)),
         };
         self.listed = true;
         let queued = self.shared.store.queue(write).await;
@@ -465,6 +517,7 @@ impl RoomTask {
         match result {
             Ok(()) => {
                 self.shared.storage_works();
+                self.begun = true;
                 self.event(Event::Committed { seq }).await;
                 self.finish_edits().await;
                 self.compact_if_long().await;
@@ -487,31 +540,6 @@ impl RoomTask {
         } else {
             Turn::Go
         }
-    }
-
-    /// Replaces a long log by a snapshot. Only when nothing is on its way to the disk: a snapshot holds all that the room has.
-    async fn compact_if_long(&mut self) {
-        if let Some(running) = self.compaction.take_if(|running| running.is_finished())
-            && let Ok(Err(error)) = running.await
-        {
-            tracing::warn!(doc = %self.doc, %error, "the log could not be replaced by a snapshot");
-        }
-        let long = self.log.0 >= self.limits.compact_records || self.log.1 >= self.limits.compact_bytes;
-        if !long || self.compaction.is_some() || !self.is_saved() {
-            return;
-        }
-        let Ok(room) = self.room() else { return };
-        let snapshot = room.snapshot();
-        self.log = (0, 0);
-        let queued = self
-            .shared
-            .store
-            .queue(Write::Compact {
-                doc: self.doc.clone(),
-                snapshot,
-            })
-            .await;
-        self.compaction = Some(tokio::spawn(wait(queued)));
     }
 
     async fn delete(&mut self) -> Result<(), JoinError> {
@@ -537,6 +565,8 @@ impl RoomTask {
         }
         self.event(Event::Tick).await;
         self.finish_edits().await;
+        self.compact_if_long().await;
+        self.keep_version_if_due();
         self.rest_if_quiet();
         if self.shutting_down && self.is_saved() {
             return Turn::End;

@@ -7,9 +7,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use crdt::room::Event;
 use crdt::{ConnId, DocId, Identity, Part, Role};
+use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::outbox::{CLOSE_GOING_AWAY, Closing};
 use crate::relay::Shared;
 use crate::room::{self, Command, Edit, EditError, EditFn, Idle, JoinError, Member, Ticket, Visitors};
 
@@ -23,6 +25,12 @@ enum Request {
     },
     Count {
         reply: oneshot::Sender<usize>,
+    },
+    /// Close every room and let nobody open one until the work is done.
+    Alone {
+        closing: Closing,
+        work: BoxFuture<'static, ()>,
+        reply: oneshot::Sender<bool>,
     },
     ShutDown {
         reply: oneshot::Sender<()>,
@@ -152,6 +160,34 @@ impl Rooms {
         ask(&inbox, Command::Markdown { reply, ticket }, answer).await
     }
 
+    /// Looks at the document. `look` must not take long: everybody in the room waits.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        doc: &DocId,
+        look: impl FnOnce(&crdt::Room) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let (inbox, ticket) = self.room(doc).await?;
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |room: Result<&crdt::Room, JoinError>| drop(reply.send(room.map(look))));
+        ask(&inbox, Command::Look { look, ticket }, answer).await
+    }
+
+    /// Closes every room and does `work` while none is open; whoever wants one waits. `false`: something could not be
+    /// saved in time, and nothing was done.
+    pub(crate) async fn alone(
+        &self,
+        closing: Closing,
+        work: BoxFuture<'static, ()>,
+    ) -> Result<bool, JoinError> {
+        let (reply, done) = oneshot::channel();
+        let request = Request::Alone { closing, work, reply };
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| JoinError::ShuttingDown)?;
+        done.await.map_err(|_| JoinError::ShuttingDown)
+    }
+
     /// Edits the body on somebody's behalf; returns when it is on disk.
     pub(crate) async fn edit(
         &self,
@@ -253,8 +289,18 @@ async fn keep(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
                     drop(reply.send((inbox, Ticket::new(&visitors)))); // whoever asked may have gone
                 }
                 Some(Request::Count { reply }) => drop(reply.send(rooms.len())),
+                Some(Request::Alone { closing, work, reply }) => {
+                    let saved = shut_down(&mut rooms, shared.limits.save_within, &closing).await;
+                    if saved {
+                        work.await;
+                    }
+                    let _gone = reply.send(saved);
+                }
                 Some(Request::ShutDown { reply }) => {
-                    shut_down(&mut rooms, shared.limits.save_within).await;
+                    let closing = Closing::new(CLOSE_GOING_AWAY, "the server is shutting down");
+                    if !shut_down(&mut rooms, shared.limits.save_within, &closing).await {
+                        tracing::error!("not everything could be saved before the end; what was acknowledged is on disk");
+                    }
                     let _gone = reply.send(());
                     return;
                 }
@@ -296,18 +342,26 @@ fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
     }
 }
 
-async fn shut_down(rooms: &mut HashMap<DocId, Entry>, within: std::time::Duration) {
-    let all = async {
-        // A room whose inbox is full may be stuck on its store: neither it nor those after it are waited for beyond the time.
-        let asked = rooms.values().map(|entry| entry.inbox.commands.send(Command::ShutDown));
-        drop(futures_util::future::join_all(asked).await); // an error: it has ended
-        for (doc, entry) in rooms.drain() {
-            if let Err(error) = entry.task.await {
-                tracing::error!(%doc, %error, "a room's task failed");
-            }
+/// Closes all rooms. Whether everything was saved in time; rooms that cannot save go on trying.
+async fn shut_down(
+    rooms: &mut HashMap<DocId, Entry>,
+    within: std::time::Duration,
+    closing: &Closing,
+) -> bool {
+    let deadline = tokio::time::Instant::now() + within;
+    // A room whose inbox is full may be stuck on its store: neither it nor those after it are waited for beyond the time.
+    let asked = rooms
+        .values()
+        .map(|entry| entry.inbox.commands.send(Command::ShutDown(closing.clone())));
+    let asked = tokio::time::timeout_at(deadline, futures_util::future::join_all(asked)).await;
+    let mut saved = asked.is_ok(); // a refusal within: the room has ended
+    for (doc, entry) in rooms.iter_mut() {
+        match tokio::time::timeout_at(deadline, &mut entry.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%doc, %error, "a room's task failed"),
+            Err(_) => saved = false,
         }
-    };
-    if tokio::time::timeout(within, all).await.is_err() {
-        tracing::error!("not everything could be saved before the end; what was acknowledged is on disk");
     }
+    rooms.retain(|_, entry| !entry.task.is_finished());
+    saved
 }

@@ -31,6 +31,9 @@ const CLOSE_TIMEOUT: u16 = 4508;
 /// The longest sleep until a right is looked at again: clocks are set.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
+/// In the answer to a y-websocket's upgrade: the document's epoch. These connections have no other way to be told.
+pub(crate) const EPOCH_HEADER: &str = "inkling-epoch";
+
 /// How long a closed connection is read, for its close frame to arrive before the TCP connection goes.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,7 @@ pub(crate) struct YQuery {
     role: Option<Role>,
     kind: Option<PeerKind>,
     model: Option<String>,
+    epoch: Option<String>,
 }
 
 impl From<YQuery> for Claims {
@@ -58,6 +62,7 @@ impl From<YQuery> for Claims {
             role: query.role,
             kind: query.kind,
             model: query.model,
+            epoch: query.epoch,
         }
     }
 }
@@ -105,19 +110,36 @@ pub(crate) async fn y(
     let caller = Caller::of(Some(visitor.address), &headers);
     let pass = shared.guard.admit(caller, Claims::from(query)).await?;
     let name = DocName::parse(&name).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let role = shared.guard.roles(&pass, &name.doc, clock::now())?.part(name.part);
+    let role = shared
+        .guard
+        .roles(&pass, &name.doc, clock::now())?
+        .part(name.part);
     let identity = pass.identity(&format!("connection-{}", relay.next_conn().0));
+    let now = relay.epoch(&name.doc).await;
     let upgrade = upgrade
         .max_message_size(shared.limits.frame_bytes)
         .max_frame_size(shared.limits.frame_bytes);
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    let mut response = upgrade.on_upgrade(move |socket| async move {
         let (outbox, reader) = outbox(&shared.limits);
-        match YLink::join(&relay, &name, (identity, role), Some(pass), outbox.clone()).await {
+        let epoch = pass.epoch().map(str::to_owned);
+        match YLink::join(
+            &relay,
+            &name,
+            (identity, role),
+            (Some(pass), epoch),
+            outbox.clone(),
+        )
+        .await
+        {
             Ok(link) => run(socket, Link::Y(link), outbox, reader, &relay, &visitor.gate).await,
             Err(closing) => refuse(socket, &closing).await,
         }
         drop(seat);
-    }))
+    });
+    if let Some(now) = now.and_then(|epoch| epoch.parse().ok()) {
+        response.headers_mut().insert(EPOCH_HEADER, now);
+    }
+    Ok(response)
 }
 
 /// Closes a socket whose document cannot be joined.

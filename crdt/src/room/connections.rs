@@ -39,7 +39,7 @@ impl Room {
             return;
         }
         let role = ceiling(&identity, role);
-        let welcome = (part == Part::Body).then(|| welcome(role, &identity));
+        let welcome = (part == Part::Body).then(|| welcome(role, &identity, self.epoch.as_deref()));
         let is_relay = identity.kind == PeerKind::Relay;
         let connection = self.connections.entry(conn).or_insert(Connection {
             identity,
@@ -123,10 +123,11 @@ impl Room {
             return;
         }
         if part == Part::Body {
+            let welcome = welcome(role, &identity, self.epoch.as_deref());
             effects.push(Effect::Send {
                 to: conn,
                 part,
-                message: Outgoing::Stateless(welcome(role, &identity)),
+                message: Outgoing::Stateless(welcome),
             });
         }
         // What it tried to write before was refused; now it may come.
@@ -279,8 +280,12 @@ fn is_same_peer(one: &Identity, other: &Identity) -> bool {
     one.id == other.id && one.kind == other.kind
 }
 
-fn welcome(role: Role, identity: &Identity) -> String {
-    json!({ "type": "welcome", "role": role, "peer": identity.id }).to_string()
+fn welcome(role: Role, identity: &Identity, epoch: Option<&str>) -> String {
+    let mut welcome = json!({ "type": "welcome", "role": role, "peer": identity.id });
+    if let (Some(epoch), Some(fields)) = (epoch, welcome.as_object_mut()) {
+        fields.insert("epoch".to_owned(), epoch.into());
+    }
+    welcome.to_string()
 }
 
 fn storage(failing: Option<&str>) -> Effect {

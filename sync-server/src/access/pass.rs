@@ -88,6 +88,8 @@ pub struct Claims {
     pub kind: Option<PeerKind>,
     /// The model's name, for an AI.
     pub model: Option<String>,
+    /// The epoch that the client's copy of the document is of.
+    pub epoch: Option<String>,
 }
 
 /// A user as clients name them.
@@ -135,6 +137,11 @@ impl Pass {
 
     pub(crate) const fn proof(&self) -> &Proof {
         &self.proof
+    }
+
+    /// The epoch that the client's copy of the document is of, if it says so.
+    pub(crate) fn epoch(&self) -> Option<&str> {
+        self.claims.epoch.as_deref()
     }
 
     /// When it ends by itself: for a token. (That of a share link is in its row.)
@@ -241,7 +248,10 @@ mod tests {
         assert_eq!((identity.id.as_str(), identity.name.as_str()), ("u1", "Ada"));
         assert_eq!(Claims::from_token("{broken").unwrap_err(), AccessError::Token);
         let nobody = Pass::new(Proof::Key(Role::Owner), Claims::default()).identity("connection-1");
-        assert_eq!((nobody.id.as_str(), nobody.name.as_str()), ("connection-1", "Anonymous"));
+        assert_eq!(
+            (nobody.id.as_str(), nobody.name.as_str()),
+            ("connection-1", "Anonymous")
+        );
     }
 
     #[test]
@@ -261,7 +271,10 @@ mod tests {
             assert_eq!(key(given), format!("key:{given}"));
         }
         let named = Pass::new(token(Some("Alice A.")), claims("x", None)).identity("f");
-        assert_eq!(named.name, "Alice A.", "the name in a token is not the client's to choose");
+        assert_eq!(
+            named.name, "Alice A.",
+            "the name in a token is not the client's to choose"
+        );
     }
 
     #[test]
@@ -274,7 +287,10 @@ mod tests {
             Pass::new(Proof::Key(Role::Owner), claims).cap(Roles::of(Role::Owner, Some(Role::Editor)))
         };
         assert_eq!(cap(None, None), Roles::of(Role::Owner, Some(Role::Editor)));
-        assert_eq!(cap(Some(Role::Owner), Some(PeerKind::Ai)), Roles::all(Role::Suggester));
+        assert_eq!(
+            cap(Some(Role::Owner), Some(PeerKind::Ai)),
+            Roles::all(Role::Suggester)
+        );
         assert_eq!(cap(Some(Role::Viewer), None), Roles::all(Role::Viewer));
     }
 }

@@ -138,7 +138,11 @@ impl HocuspocusLink {
 
     /// The first message about a document, or a new token for one that is open.
     async fn token(&mut self, address: Address, token: &str) -> Result<(), Closing> {
-        if address.session.as_ref().is_some_and(|session| session.len() > MAX_SESSION_BYTES) {
+        if address
+            .session
+            .as_ref()
+            .is_some_and(|session| session.len() > MAX_SESSION_BYTES)
+        {
             return Err(Closing::new(CLOSE_POLICY, "the session's name is too long"));
         }
         let name = match DocName::parse(&address.name) {
@@ -153,7 +157,9 @@ impl HocuspocusLink {
         self.threshold = None;
         let key = (name.doc.clone(), address.session.clone());
         let known = self.peers.get(&key).cloned();
-        let conn = known.as_ref().map_or_else(|| self.relay.next_conn(), |peer| peer.conn);
+        let conn = known
+            .as_ref()
+            .map_or_else(|| self.relay.next_conn(), |peer| peer.conn);
         let identity = pass.identity(&format!("connection-{}", conn.0));
         if known.is_some_and(|peer| peer.id != identity.id || peer.kind != identity.kind) {
             let words = "this connection is somebody else's: open another one";
@@ -180,7 +186,8 @@ impl HocuspocusLink {
             kind: identity.kind,
         };
         self.peers.insert(key, peer);
-        let room = match self.join(&address, &name, conn, (identity, role)).await {
+        let epoch = pass.epoch().map(str::to_owned);
+        let room = match self.join((&address, &name), conn, (identity, role), epoch).await {
             Ok(joined) => joined,
             Err(Refused::Closing(closing)) => return Err(closing),
             Err(Refused::Words(words)) => return self.deny(address, &words).await,
@@ -206,10 +213,10 @@ impl HocuspocusLink {
 
     async fn join(
         &self,
-        address: &Address,
-        name: &DocName,
+        (address, name): (&Address, &DocName),
         conn: ConnId,
         (identity, role): (Identity, Role),
+        epoch: Option<String>,
     ) -> Result<(RoomLink, Option<Seat<DocId>>), Refused> {
         let seat = match self.caller {
             Caller::Process => None,
@@ -223,6 +230,7 @@ impl HocuspocusLink {
             outbox: self.outbox.clone(),
             framing: Framing::Hocuspocus(address.clone()),
             human,
+            epoch,
         };
         let greeting = Some(greeting(address, role));
         let joined = self
@@ -243,7 +251,9 @@ impl HocuspocusLink {
         let now = clock::now();
         let addresses: Vec<Address> = self.open.keys().cloned().collect();
         for address in addresses {
-            let Some(open) = self.open.get_mut(&address) else { continue };
+            let Some(open) = self.open.get_mut(&address) else {
+                continue;
+            };
             match self.relay.shared.guard.roles(&open.pass, &open.name.doc, now) {
                 Ok(roles) => {
                     let role = roles.part(open.name.part);
@@ -283,7 +293,8 @@ impl HocuspocusLink {
         let Ok(DocName { doc, .. }) = DocName::parse(&address.name) else {
             return;
         };
-        let same = |(other, open): (&Address, &Open)| open.name.doc == doc && other.session == address.session;
+        let same =
+            |(other, open): (&Address, &Open)| open.name.doc == doc && other.session == address.session;
         if !self.open.iter().any(same) {
             self.peers.remove(&(doc, address.session.clone()));
         }

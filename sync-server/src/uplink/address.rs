@@ -19,6 +19,12 @@ pub enum LinkError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The document there was replaced, and what it was before is kept here under its name.
+    #[error(
+        "the document on the other server was replaced, and what it was before is kept here under the same name: open \
+         the new one in a browser at the other server"
+    )]
+    Replaced,
     /// The link cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,7 +86,7 @@ impl Target {
     }
 
     /// The WebSocket address of a part.
-    pub(super) fn socket(&self, part: Part, name: &str) -> Url {
+    pub(super) fn socket(&self, part: Part, name: &str, epoch: Option<&str>) -> Url {
         let mut url = self.server.clone();
         let document = DocName {
             doc: self.doc.clone(),
@@ -97,6 +103,9 @@ impl Target {
             .append_pair("name", name);
         if let Some(key) = &self.key {
             query.append_pair("key", key);
+        }
+        if let Some(epoch) = epoch {
+            query.append_pair("epoch", epoch);
         }
         drop(query);
         // From http and https: that these schemes may follow is the URL standard's rule.
@@ -127,13 +136,13 @@ mod tests {
         assert_eq!(target.doc().as_str(), "01abc");
         assert_eq!(target.shown(), "http://host:4444/#/d/01abc");
         assert_eq!(
-            target.socket(Part::Margin, "x").as_str(),
-            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b"
+            target.socket(Part::Margin, "x", Some("E1")).as_str(),
+            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b&epoch=E1"
         );
         let odd = Target::parse("http://host/app/#/d/a%2Fb%20%C3%BC+c").unwrap();
         assert_eq!(odd.doc().as_str(), "a/b ü+c");
         assert!(
-            odd.socket(Part::Body, "x")
+            odd.socket(Part::Body, "x", None)
                 .as_str()
                 .starts_with("ws://host/app/y/a%2Fb%20%C3%BC+c?")
         );
@@ -159,7 +168,12 @@ mod tests {
     #[test]
     fn an_encrypted_server_stays_one() {
         let target = Target::parse("https://host/#/d/x").unwrap();
-        assert!(target.socket(Part::Body, "x").as_str().starts_with("wss://host/y/x?"));
+        assert!(
+            target
+                .socket(Part::Body, "x")
+                .as_str()
+                .starts_with("wss://host/y/x?")
+        );
         assert_eq!(target.shown(), "https://host/#/d/x");
     }
 

@@ -17,6 +17,8 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_asyn
 use super::LinkState;
 use super::address::Target;
 use crate::relay::{FramePipe, Relay};
+use crate::room::CLOSE_EPOCH;
+use crate::socket::EPOCH_HEADER;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -36,6 +38,8 @@ enum End {
     Down,
     /// The other server will not have this link.
     Refused,
+    /// The document there is not the one from before.
+    Replaced,
 }
 
 /// Keeps one part in sync for ever; tells `report` how it is.
@@ -44,8 +48,23 @@ pub(super) async fn run(relay: Relay, target: Target, part: Part, report: impl F
     loop {
         let begin = Instant::now();
         match connect(&relay, &target, part).await {
-            Ok(socket) => {
-                match pass(&relay, &target, part, socket, &report).await {
+            Ok((socket, epoch)) => {
+                let same = match &epoch {
+                    Some(epoch) => relay.is_same_epoch(target.doc(), epoch).await,
+                    None => true,
+                };
+                let end = if same {
+                    pass(&relay, &target, part, socket, &report).await
+                } else {
+                    End::Replaced
+                };
+                match end {
+                    End::Replaced => {
+                        tracing::warn!(doc = %target.doc(), host = target.host(), "the document there was replaced");
+                        // In a task of its own: this one may be ended meanwhile.
+                        drop(tokio::spawn(async move { relay.keep_as_branch(target.doc()).await }).await);
+                        return;
+                    }
                     End::Down => {
                         tracing::info!(doc = %target.doc(), host = target.host(), ?part, "the link is down");
                         report(LinkState::Offline);
@@ -75,16 +94,23 @@ pub(super) async fn run(relay: Relay, target: Target, part: Part, report: impl F
     }
 }
 
-async fn connect(relay: &Relay, target: &Target, part: Part) -> Result<Socket, Error> {
+/// Connects; says the epoch of the document there, if the other server tells.
+async fn connect(relay: &Relay, target: &Target, part: Part) -> Result<(Socket, Option<String>), Error> {
     let bytes = relay.shared.limits.frame_bytes;
     let config = WebSocketConfig::default()
         .max_message_size(Some(bytes))
         .max_frame_size(Some(bytes));
-    let url = target.socket(part, "Inkling link");
+    let known = relay.uplinks.row(target.doc()).and_then(|row| row.epoch);
+    let url = target.socket(part, "Inkling link", known.as_deref());
     let trust = Connector::Rustls(std::sync::Arc::clone(&relay.shared.tls));
     let connecting = connect_async_tls_with_config(url.as_str(), Some(config), true, Some(trust));
     match timeout(CONNECT_WITHIN, connecting).await {
-        Ok(connected) => Ok(connected?.0),
+        Ok(connected) => {
+            let (socket, response) = connected?;
+            let epoch = response.headers().get(EPOCH_HEADER);
+            let epoch = epoch.and_then(|epoch| epoch.to_str().ok()).map(str::to_owned);
+            Ok((socket, epoch))
+        }
         Err(_) => Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
@@ -137,6 +163,7 @@ async fn pass(
                         break;
                     }
                 }
+                Message::Close(Some(frame)) if u16::from(frame.code) == CLOSE_EPOCH => return End::Replaced,
                 Message::Close(Some(frame)) if FINAL_CODES.contains(&u16::from(frame.code)) => {
                     let (code, reason) = (u16::from(frame.code), frame.reason.as_str());
                     tracing::warn!(%doc, host, ?part, code, reason, "the other server refuses the link");

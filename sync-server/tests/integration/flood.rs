@@ -27,7 +27,11 @@ const CODES: [u16; 4] = [1002, 1003, 1008, 1009];
 fn peak_mb(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|kilobytes| kilobytes >> 10)
 }
 
 async fn start(folder: &std::path::Path) -> Process {
@@ -90,7 +94,9 @@ async fn after(ws: &str, path: &str, first: Option<Vec<u8>>, frame: Vec<u8>) -> 
             }
         }
     };
-    timeout(PATIENCE, wait).await.expect("neither answered nor closed")
+    timeout(PATIENCE, wait)
+        .await
+        .expect("neither answered nor closed")
 }
 
 fn put(out: &mut Vec<u8>, mut value: u64) {
@@ -141,8 +147,14 @@ fn attacks() -> Vec<(&'static str, Vec<u8>)> {
         ("an answer of many blocks", protocol::step_2(&blocks)),
         ("an update of many deletions", protocol::update(&deletes)),
         ("awareness of many", message(&[1], &list(many, &[1, 1, 0]))),
-        ("a length without its bytes", vec![0, 2, 0xff, 0xff, 0xff, 0xff, 0x07]),
-        ("a count without its blocks", protocol::update(&[1, 0xff, 0xff, 0xff, 0xff, 0x07, 1, 0])),
+        (
+            "a length without its bytes",
+            vec![0, 2, 0xff, 0xff, 0xff, 0xff, 0x07],
+        ),
+        (
+            "a count without its blocks",
+            protocol::update(&[1, 0xff, 0xff, 0xff, 0xff, 0x07, 1, 0]),
+        ),
         ("many sections", protocol::update(&list(many, &[0, 1, 0]))),
     ]
 }
@@ -150,7 +162,9 @@ fn attacks() -> Vec<(&'static str, Vec<u8>)> {
 async fn bystander_is_fine(bystander: &mut Client) {
     let saved = bystander.saved;
     bystander.write("!").await.unwrap();
-    bystander.until("the others are not touched", |client| client.saved > saved).await;
+    bystander
+        .until("the others are not touched", |client| client.saved > saved)
+        .await;
 }
 
 #[tokio::test]
@@ -177,7 +191,10 @@ async fn small_frames_that_ask_for_much_cost_their_connection_only() {
             for end in [y, hocuspocus] {
                 match end {
                     End::Closed(code, reason) => {
-                        assert!(CODES.contains(&code) && !reason.is_empty(), "{name}, {key}: {code} {reason}");
+                        assert!(
+                            CODES.contains(&code) && !reason.is_empty(),
+                            "{name}, {key}: {code} {reason}"
+                        );
                     }
                     // Refused unread, because this key does not write.
                     End::Open => assert_ne!(key, "edit", "{name} is taken"),
@@ -208,7 +225,10 @@ async fn frames_that_are_nearly_right_end_no_process() {
     let mut rng = StdRng::seed_from_u64(seed);
     let replica = Replica::new(99);
     append_to(&replica, "Grüße 🌲");
-    let update = replica.doc().transact().encode_state_as_update_v1(&StateVector::default());
+    let update = replica
+        .doc()
+        .transact()
+        .encode_state_as_update_v1(&StateVector::default());
     let state = replica.doc().transact().state_vector();
     let token = |key: &str| Frame::Document {
         address: Address::new("plan"),
@@ -243,11 +263,18 @@ async fn frames_that_are_nearly_right_end_no_process() {
     for round in 0..120 {
         let key = ["look", "say", "edit"][round % 3];
         let by_y = round % 2 == 0;
-        let path = if by_y { format!("/y/plan?key={key}") } else { "/hocuspocus".to_owned() };
+        let path = if by_y {
+            format!("/y/plan?key={key}")
+        } else {
+            "/hocuspocus".to_owned()
+        };
         let (mut socket, _) = connect_async(format!("{ws}{path}")).await.unwrap();
         let seeds: &[Vec<u8>] = if by_y { &y } else { &hocuspocus };
         if !by_y {
-            socket.send(Message::Binary(token(key).encode().into())).await.unwrap();
+            socket
+                .send(Message::Binary(token(key).encode().into()))
+                .await
+                .unwrap();
         }
         for _ in 0..30 {
             let mut frame = seeds[rng.random_range(0..seeds.len())].clone();
@@ -267,7 +294,9 @@ async fn frames_that_are_nearly_right_end_no_process() {
         drop(socket);
         assert!(server.is_running(), "round {round}: the process has ended");
     }
-    bystander.until("the room answers", |client| client.saved >= 2).await;
+    bystander
+        .until("the room answers", |client| client.saved >= 2)
+        .await;
     bystander_is_fine(&mut bystander).await;
     if let Some(peak) = peak_mb(server.pid()) {
         assert!(peak < MOST_MB, "the process has held {peak} MB");

@@ -9,7 +9,9 @@
 mod access;
 mod api;
 mod client;
+mod copies;
 mod durability;
+mod epoch;
 mod flood;
 mod hostile;
 mod limits;
@@ -23,3 +25,4 @@ mod sync;
 mod tls;
 mod tokens;
 mod uplink;
+mod versions;

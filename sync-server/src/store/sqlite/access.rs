@@ -2,7 +2,7 @@
 
 use crdt::ids::{DocId, Role, Timestamp};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::store::{AccessRows, AccessWrite, MemberRow, ShareRow, StoreError};
 
@@ -10,29 +10,28 @@ const SECRET: &str = "secret";
 
 pub(super) fn load(connection: &Connection) -> Result<AccessRows, StoreError> {
     let secret = connection
-        .query_row("SELECT value FROM settings WHERE name = ?1", [SECRET], |row| row.get(0))
+        .query_row("SELECT value FROM settings WHERE name = ?1", [SECRET], |row| {
+            row.get(0)
+        })
         .optional()?;
     let mut rows = AccessRows {
         secret,
         ..AccessRows::default()
     };
-    let mut query = connection.prepare(
-        "SELECT id, document, role, label, created_at, created_by, expires_at FROM shares",
-    )?;
+    let mut query = connection
+        .prepare("SELECT id, document, role, label, created_at, created_by, expires_at FROM shares")?;
     for row in query.query_map([], share)? {
         rows.apply(&AccessWrite::PutShare(row?));
     }
-    let mut query =
-        connection.prepare("SELECT document, sub, role, margin, set_at, set_by FROM members")?;
+    let mut query = connection.prepare("SELECT document, sub, role, margin, set_at, set_by FROM members")?;
     for row in query.query_map([], member)? {
         rows.apply(&AccessWrite::PutMember(row?));
     }
     Ok(rows)
 }
 
-/// Each is one statement or two, in a transaction of its own: it is on disk when this returns.
-pub(super) fn write(connection: &mut Connection, write: &AccessWrite) -> Result<(), StoreError> {
-    let transaction = connection.transaction()?;
+/// Does one write, within a transaction of its own.
+pub(super) fn write(transaction: &Transaction<'_>, write: &AccessWrite) -> Result<(), StoreError> {
     match write {
         AccessWrite::Secret(secret) => transaction.execute(
             "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
@@ -73,7 +72,6 @@ pub(super) fn write(connection: &mut Connection, write: &AccessWrite) -> Result<
             transaction.execute("DELETE FROM members WHERE document = ?1", [doc.as_str()])?
         }
     };
-    transaction.commit()?;
     Ok(())
 }
 
@@ -109,5 +107,6 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let text: String = row.get(column)?;
-    read(&text).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    read(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }

@@ -4,24 +4,47 @@ use std::cmp::Ordering;
 
 use crdt::authorship::Authorship;
 use crdt::ids::{DocId, Part, Timestamp};
-use crdt::room::{Record, Snapshot};
+use crdt::room::Record;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::rows::{self, decode_ranges, encode_ranges, record_checksum, snapshot_checksum};
 use crate::clock;
-use crate::store::{StoreError, Write};
+use crate::store::{PackedSnapshot, StoreError, Write};
 
 /// Does one write.
 pub(super) fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), StoreError> {
     match write {
         Write::Create { doc, title, at } => {
-            key_or_new(transaction, doc, title, *at)?;
+            key_or_new(transaction, doc, title, *at, None)?;
         }
-        Write::Append { doc, record, title } => append(transaction, doc, record, title.as_deref())?,
+        Write::Append {
+            doc,
+            record,
+            title,
+            epoch,
+        } => append(transaction, doc, record, title.as_deref(), epoch.as_deref())?,
         Write::Compact { doc, snapshot } => compact(transaction, doc, snapshot)?,
+        Write::Credit { doc, credits, at } => {
+            let key = key_or_new(transaction, doc, "", *at, None)?;
+            for (range, credit) in credits.iter() {
+                let json = serde_json::to_string(credit).expect("a credit is plain strings");
+                transaction
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO credits (document, client, clock, len, credit) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute(params![key, range.client, range.clock, range.len, json])?;
+            }
+        }
         Write::Delete { doc, at } => {
-            let key = key_or_new(transaction, doc, "", *at)?;
-            for table in ["records", "snapshots", "authorship", "links"] {
+            let key = key_or_new(transaction, doc, "", *at, None)?;
+            for table in [
+                "records",
+                "snapshots",
+                "authorship",
+                "links",
+                "versions",
+                "credits",
+            ] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE document = ?1"), [key])?;
             }
             transaction.execute(
@@ -30,10 +53,10 @@ pub(super) fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), 
             )?;
         }
         Write::PutLink { link, at } => {
-            let key = key_or_new(transaction, &link.doc, "", *at)?;
+            let key = key_or_new(transaction, &link.doc, "", *at, None)?;
             transaction.execute(
-                "INSERT OR REPLACE INTO links (document, url) VALUES (?1, ?2)",
-                params![key, link.url],
+                "INSERT OR REPLACE INTO links (document, url, epoch, replaced) VALUES (?1, ?2, ?3, ?4)",
+                params![key, link.url, link.epoch, link.replaced],
             )?;
         }
         Write::RemoveLink { doc } => {
@@ -60,23 +83,25 @@ fn key(transaction: &Transaction<'_>, doc: &DocId) -> Result<Option<i64>, StoreE
     }
 }
 
-fn key_or_new(
+pub(super) fn key_or_new(
     transaction: &Transaction<'_>,
     doc: &DocId,
     title: &str,
     at: Timestamp,
+    epoch: Option<&str>,
 ) -> Result<i64, StoreError> {
     if let Some(key) = key(transaction, doc)? {
         return Ok(key);
     }
+    let epoch = epoch.map_or_else(|| clock::ulid().to_string(), str::to_owned);
     transaction.execute(
         "INSERT INTO documents (id, title, created_at, updated_at, epoch) VALUES (?1, ?2, ?3, ?3, ?4)",
-        params![doc.as_str(), title, at.0, clock::ulid().to_string()],
+        params![doc.as_str(), title, at.0, epoch],
     )?;
     Ok(transaction.last_insert_rowid())
 }
 
-fn author_key(transaction: &Transaction<'_>, identity: &str) -> Result<i64, StoreError> {
+pub(super) fn author_key(transaction: &Transaction<'_>, identity: &str) -> Result<i64, StoreError> {
     transaction
         .prepare_cached("INSERT INTO authors (identity) VALUES (?1) ON CONFLICT DO NOTHING")?
         .execute([identity])?;
@@ -89,8 +114,9 @@ fn append(
     doc: &DocId,
     record: &Record,
     title: Option<&str>,
+    epoch: Option<&str>,
 ) -> Result<(), StoreError> {
-    let document = key_or_new(transaction, doc, "", record.at)?;
+    let document = key_or_new(transaction, doc, "", record.at, epoch)?;
     let identity = rows::identity_json(&record.author);
     let author = author_key(transaction, &identity)?;
     let checksum = record_checksum(doc, record);
@@ -153,7 +179,7 @@ fn append(
     Ok(())
 }
 
-fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &Snapshot) -> Result<(), StoreError> {
+fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &PackedSnapshot) -> Result<(), StoreError> {
     let Some(document) = key(transaction, doc)? else {
         return Ok(());
     };
@@ -187,13 +213,15 @@ fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &Snapshot) -> R
     }
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO snapshots (document, seq, body, margin, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR REPLACE INTO snapshots (document, seq, body, margin, encoding, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             document,
             snapshot.seq,
-            snapshot.body,
-            snapshot.margin,
+            snapshot.body.bytes,
+            snapshot.margin.bytes,
+            rows::encoding(snapshot),
             snapshot_checksum(doc, snapshot)
         ])?;
     transaction
