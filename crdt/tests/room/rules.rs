@@ -7,7 +7,7 @@ use crdt::ids::{IdRange, Part, PeerKind, Role};
 use crdt::protocol::{self, Message, SyncMessage};
 use crdt::room::{CLOSE_POLICY, Effect, Event, Limits, Outgoing, Room};
 use serde_json::json;
-use yrs::{ReadTxn, StateVector, Transact, WriteTxn};
+use yrs::{ReadTxn, StateVector, Text, Transact};
 
 #[test]
 fn a_room_can_live_in_a_task() {
