@@ -198,7 +198,7 @@ impl World {
         Ok(())
     }
 
-    /// A proposal for which, as somebody sees it, there is something to decide; now and then any.
+    /// A proposal for which, as somebody sees it, there is something to decide; now and then any. The number 254 is the last.
     pub(crate) fn candidate(&self, who: usize, number: u8, action: &str) -> Option<String> {
         let client = &self.clients[who];
         let (body, margin) = (client.body.doc().transact(), client.margin.doc().transact());
@@ -209,6 +209,7 @@ impl World {
                 _ => state == Some(ProposalState::Pending),
             }
         };
+        let last = number == u8::MAX - 1;
         let any = number % 16 == 15;
         let candidates: Vec<&String> = self
             .watch
@@ -216,7 +217,10 @@ impl World {
             .iter()
             .filter(|id| any || fits(id))
             .collect();
-        let chosen = usize::from(number).checked_rem(candidates.len())?;
+        let chosen = match last {
+            true => candidates.len().checked_sub(1)?,
+            false => usize::from(number).checked_rem(candidates.len())?,
+        };
         candidates.get(chosen).map(|id| (*id).clone())
     }
 }

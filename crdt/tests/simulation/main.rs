@@ -33,8 +33,8 @@ use plan::Plan;
 use run::{Fault, run};
 use watch::Tally;
 
-const SEEDS: u64 = 400;
-const STEPS: usize = 250;
+const SEEDS: u64 = 250;
+const STEPS: usize = 300;
 
 fn check(plan: &Plan) -> Tally {
     let error = match quietly(|| run(plan, Fault::None)) {

@@ -125,12 +125,20 @@ impl Plan {
             rough: rng.random_bool(0.6),
             who: cast.len() as u8,
         };
-        let steps = (0..steps).map(|_| step(&mut rng, &temper)).collect();
+        let mut all = Vec::new();
+        while all.len() < steps {
+            if rng.random_bool(0.03) {
+                all.extend(scene(&mut rng, &temper));
+            } else {
+                all.push(step(&mut rng, &temper));
+            }
+        }
+        all.truncate(steps);
         Self {
             seed,
             sites,
             cast,
-            steps,
+            steps: all,
         }
     }
 
@@ -197,6 +205,64 @@ fn cast(rng: &mut StdRng, sites: u8) -> Vec<Member> {
         });
     }
     cast
+}
+
+/// What chance alone seldom puts together: a proposal that is accepted and taken back at once, or accepted by two relays that
+/// are apart. The first two of the cast may decide, at either end of the link.
+fn scene(rng: &mut StdRng, temper: &Temper) -> Vec<Step> {
+    let propose = Step::Propose {
+        who: rng.random_range(0..temper.who),
+        kind: rng.random_range(0..8),
+        at: rng.random_range(0..10_000),
+        len: rng.random_range(1..30),
+        payload: rng.random_range(0..PAYLOADS),
+    };
+    let decide = |who, action| Step::Decide {
+        who,
+        // The last that there is, whatever others there are; see `World::candidate`.
+        proposal: u8::MAX - 1,
+        action,
+        force: true,
+    };
+    let everybody = |up: bool| {
+        (0..temper.who).map(move |who| {
+            let count = 60;
+            if up { Step::Up { who, count } } else { Step::Down { who, count } }
+        })
+    };
+    let pipes = || {
+        [(true, true), (true, false), (false, true), (false, false)].map(|(body, up)| Step::Pipe {
+            body,
+            up,
+            count: 200,
+        })
+    };
+    let mut steps: Vec<Step> = (0..temper.who).map(|who| Step::Connect { who }).collect();
+    steps.push(Step::Meet);
+    for _ in 0..2 {
+        steps.extend(everybody(true));
+        steps.extend(everybody(false));
+        steps.extend(pipes());
+    }
+    steps.push(propose);
+    steps.extend(everybody(true));
+    steps.extend(pipes());
+    steps.extend(everybody(false));
+    if rng.random_bool(0.5) {
+        steps.extend([decide(0, 0), Step::Up { who: 0, count: 60 }]);
+        steps.extend([Step::Down { who: 0, count: 60 }, decide(0, 7)]);
+        steps.push(Step::Up { who: 0, count: 60 });
+    } else {
+        steps.push(Step::Part);
+        steps.extend([decide(0, 0), decide(1, 0)]);
+        steps.extend(everybody(true));
+        if rng.random_bool(0.3) {
+            steps.extend(everybody(false));
+            steps.extend([decide(1, 7), Step::Up { who: 1, count: 60 }]);
+        }
+        steps.push(Step::Meet);
+    }
+    steps
 }
 
 fn step(rng: &mut StdRng, temper: &Temper) -> Step {
@@ -266,8 +332,8 @@ fn step(rng: &mut StdRng, temper: &Temper) -> Step {
         875..885 => Step::Vanish { who },
         885..895 => Step::Late { which: rng.random() },
         895..902 => Step::Meet,
-        902..905 => Step::Part,
-        905..909 => Step::Reopen {
+        902..906 => Step::Part,
+        906..909 => Step::Reopen {
             who,
             stored: rng.random_bool(0.6),
         },

@@ -115,7 +115,7 @@ impl World {
             Step::Fail { site } => self.fail(at(*site))?,
             Step::Compact { site } => {
                 let site = at(*site);
-                self.sites[site].compact();
+                self.sites[site].compact()?;
             }
             Step::Crash { site } => self.crash(at(*site))?,
             Step::Tick { ms } => self.tick(u64::from(*ms))?,

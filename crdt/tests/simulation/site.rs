@@ -71,11 +71,15 @@ impl Site {
         self.disk.is_all_in(&self.room)
     }
 
-    pub(crate) fn compact(&mut self) {
+    pub(crate) fn compact(&mut self) -> Result<(), String> {
         let snapshot = self.room.snapshot();
         self.disk.stored.tail.retain(|record| record.seq > snapshot.seq);
+        // It may hold more than what was written before, and then that is on disk as well.
+        self.disk.note(Part::Body, &snapshot.body)?;
+        self.disk.note(Part::Margin, &snapshot.margin)?;
         self.disk.stored.snapshot_body = Some(snapshot.body);
         self.disk.stored.snapshot_margin = Some(snapshot.margin);
+        Ok(())
     }
 
     /// The ids of the decisions in the room's body.
@@ -99,14 +103,8 @@ impl Disk {
         self.written = self.written.max(record.seq);
         self.records += 1;
         for part in PARTS {
-            let Some(update) = record.part(part) else { continue };
-            let facts = UpdateFacts::scan(update).map_err(|error| error.to_string())?;
-            for range in facts.inserts_beyond(&StateVector::default()) {
-                let clock = self.clocks.entry((part, range.client)).or_default();
-                *clock = range.end().max(*clock);
-            }
-            for range in facts.deletes() {
-                self.deleted.extend(ids(range).map(|id| (part, id)));
+            if let Some(update) = record.part(part) {
+                self.note(part, update)?;
             }
         }
         if forget {
@@ -130,6 +128,19 @@ impl Disk {
                 Ok(())
             }
         }
+    }
+
+    /// An update is on disk.
+    fn note(&mut self, part: Part, update: &[u8]) -> Result<(), String> {
+        let facts = UpdateFacts::scan(update).map_err(|error| error.to_string())?;
+        for range in facts.inserts_beyond(&StateVector::default()) {
+            let clock = self.clocks.entry((part, range.client)).or_default();
+            *clock = range.end().max(*clock);
+        }
+        for range in facts.deletes() {
+            self.deleted.extend(ids(range).map(|id| (part, id)));
+        }
+        Ok(())
     }
 
     /// Whether everything of a client up to `clock` was written.

@@ -253,7 +253,8 @@ impl Watch {
             self.tally.exact_undos += 1;
             ensure(accepted.before == after.tree, || {
                 let (before, after) = (json(&accepted.before), json(&after.tree));
-                format!("undoing did not restore the text\nbefore {before}\nafter  {after}")
+                let records = serde_json::to_string(&[undone, record]).unwrap_or_default();
+                format!("undoing did not restore the text\nbefore {before}\nafter  {after}\nrecords {records}")
             })?;
         }
         Ok(())
