@@ -19,7 +19,7 @@ const at = (doc, path) => path.reduce((node, index) => node.get(index), doc.getX
 
 const operations = {
   // Plain text in a root of its own.
-  type: (doc, index, words) => doc.getText('t').insert(index, words),
+  type: (doc, index, words, marks) => doc.getText('t').insert(index, words, marks),
   erase: (doc, index, length) => doc.getText('t').delete(index, length),
   format: (doc, index, length, marks) => doc.getText('t').format(index, length, marks),
   // The tree that y-prosemirror writes.
@@ -33,7 +33,7 @@ const operations = {
   },
   remove: (doc, path, index, count) => at(doc, path).delete(index, count),
   attribute: (doc, path, key, value) => at(doc, path).setAttribute(key, value),
-  typeIn: (doc, path, index, words) => at(doc, path).insert(index, words),
+  typeIn: (doc, path, index, words, marks) => at(doc, path).insert(index, words, marks),
   eraseIn: (doc, path, index, length) => at(doc, path).delete(index, length),
   formatIn: (doc, path, index, length, marks) => at(doc, path).format(index, length, marks),
   // A map, as meta and the margin are.
@@ -69,15 +69,24 @@ function state(doc) {
   };
 }
 
+function carryOut(name, doc, [operation, ...args]) {
+  try {
+    operations[operation](doc, ...args);
+  } catch (error) {
+    // The two halves are apart already: the states say where.
+    replicas.get(name).error ??= `cannot ${operation} ${JSON.stringify(args)}: ${error}`;
+  }
+}
+
 function run([what, name, ...rest]) {
   if (what === 'new') return replica(name, ...rest);
-  const { doc, made } = replicas.get(name);
+  const { doc, made, error } = replicas.get(name);
   switch (what) {
     case 'apply': return rest.forEach((update) => Y.applyUpdate(doc, Buffer.from(update, 'base64'), 'remote'));
     // One transaction, as a keystroke of an editor is.
-    case 'do': return doc.transact(() => rest.forEach(([operation, ...args]) => operations[operation](doc, ...args)));
+    case 'do': return doc.transact(() => rest.forEach((operation) => carryOut(name, doc, operation)));
     case 'made': return made.splice(0);
-    case 'state': return state(doc);
+    case 'state': return { ...state(doc), ...(error && { error }) };
     case 'end': return void replicas.delete(name);
     default: throw new Error(`there is no command ${what}`);
   }

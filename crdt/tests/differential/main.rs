@@ -1,7 +1,8 @@
 //! yjs and yrs side by side: the same random operations give the same state, whoever carries them out and whoever reads it.
 //!
 //! Each case is a document with clients of both makes around a relay's copy, offline now and then, in causal order as in the
-//! product. `SEEDS=20000` runs more, `SEED=7` only that one.
+//! product. `SEEDS=20000` runs more, `SEED=7` only that one;
+//! with `CLOSELY=1` the states are compared after each round, and a failure says all that was done.
 
 #![expect(
     clippy::indexing_slicing,
@@ -34,11 +35,12 @@ const SEEDS: u64 = 2_000;
 const BATCH: u64 = 250;
 const ROUNDS: usize = 10;
 
-/// A client in Node, with a yrs document that does the same under the same client id; or, without a name, one that is only
-/// here.
+/// A client in Node, with a yrs document that has heard the same; or, without a name, one that is only here.
 struct Client {
     name: Option<String>,
     doc: Doc,
+    /// What is to be seen once Node has carried out what it was told: what yrs made of the same operations.
+    expected: Option<Value>,
     /// Made and not sent, while it is offline.
     waiting: Vec<Vec<u8>>,
     online: bool,
@@ -51,6 +53,8 @@ struct Case {
     taste: Taste,
     relay: Doc,
     clients: Vec<Client>,
+    /// What was said, when a single case is looked at: then the states are compared after each round.
+    closely: Option<Vec<Value>>,
 }
 
 fn apply(doc: &Doc, update: &[u8]) {
@@ -62,11 +66,16 @@ fn missing(doc: &Doc, state: &StateVector) -> Vec<u8> {
     doc.transact().encode_diff_v1(state)
 }
 
+/// An update in words.
+fn state_of(update: &[u8]) -> String {
+    format!("{:?}", Update::decode_v1(update).expect("an update"))
+}
+
 impl Case {
-    fn new(seed: u64, node: &mut Node) -> Self {
+    fn new(seed: u64, node: &mut Node, closely: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let taste = Taste {
-            marks: rng.random_bool(0.5),
+            marks: rng.random_bool(0.5) && setting::<u8>("MARKS").is_none_or(|marks| marks > 0),
             crowded: rng.random_bool(0.4),
         };
         let clients = (0..4)
@@ -82,8 +91,10 @@ impl Case {
                     node.say(json!(["new", name, client]));
                 }
                 Client {
+                    // Nobody but Node writes under the client's own id.
+                    doc: open(if name.is_some() { 2 } else { client }),
                     name,
-                    doc: open(client),
+                    expected: None,
                     waiting: Vec::new(),
                     online: true,
                 }
@@ -95,6 +106,7 @@ impl Case {
             taste,
             relay: open(1),
             clients,
+            closely: closely.then(Vec::new),
         }
     }
 
@@ -106,14 +118,25 @@ impl Case {
                 let state = client.doc.transact().state_vector();
                 let news = missing(&self.relay, &state);
                 apply(&client.doc, &news);
+                if let Some(said) = &mut self.closely {
+                    said.push(json!(["hears", client.name, state_of(&news)]));
+                }
                 if let Some(name) = &client.name {
                     node.apply(name, &news);
                 }
             }
             let count = if last { 0 } else { self.rng.random_range(0..4) };
+            let scratch = open(3);
+            if client.name.is_some() && count > 0 {
+                apply(&scratch, &missing(&client.doc, &StateVector::default()));
+            }
             for _ in 0..count {
                 let before = client.doc.transact().snapshot();
-                let operation = operate(&client.doc, &mut self.rng, self.taste);
+                let doc = if client.name.is_some() { &scratch } else { &client.doc };
+                let operation = operate(doc, &mut self.rng, self.taste);
+                if let Some(said) = &mut self.closely {
+                    said.push(json!([client.name, doc.client_id().get(), operation]));
+                }
                 match &client.name {
                     Some(name) => node.say(json!(["do", name, operation])),
                     None => {
@@ -123,7 +146,11 @@ impl Case {
                 }
             }
             if let Some(name) = &client.name {
+                client.expected = (count > 0).then(|| state(&scratch));
                 node.say(json!(["made", name]));
+                if self.closely.is_some() {
+                    node.say(json!(["state", name]));
+                }
             }
         }
     }
@@ -132,9 +159,25 @@ impl Case {
     fn end_round(&mut self, answers: &mut impl Iterator<Item = Value>) -> bool {
         for client in self.clients.iter_mut().filter(|client| client.name.is_some()) {
             let made = answers.next().expect("an answer");
-            client
-                .waiting
-                .extend(made.as_array().expect("a list").iter().map(bytes));
+            for update in made.as_array().expect("a list").iter().map(bytes) {
+                apply(&client.doc, &update);
+                client.waiting.push(update);
+            }
+            if let Some(said) = &self.closely {
+                let mut yjs = answers.next().expect("an answer");
+                yjs.as_object_mut().expect("a state").remove("snapshot");
+                assert_eq!(yjs, state(&client.doc), "{:?} after {}", client.name, json!(said));
+            }
+            if let Some(expected) = client.expected.take() {
+                let name = client.name.as_deref().unwrap_or_default();
+                assert_eq!(
+                    state(&client.doc),
+                    expected,
+                    "SEED={}: yjs in {name}, and what yrs made of the same operations {}",
+                    self.seed,
+                    json!(self.closely)
+                );
+            }
         }
         let mut order: Vec<usize> = Vec::new();
         for (number, client) in self.clients.iter().enumerate() {
@@ -180,7 +223,7 @@ fn yjs_and_yrs_come_to_the_same() {
     let mut marks = 0;
     while seed < first + count {
         let end = (seed + BATCH).min(first + count);
-        let mut cases: Vec<Case> = (seed..end).map(|seed| Case::new(seed, &mut node)).collect();
+        let mut cases: Vec<Case> = (seed..end).map(|seed| Case::new(seed, &mut node, setting::<u64>("CLOSELY").is_some())).collect();
         for round in 0.. {
             let last = round >= ROUNDS;
             for case in &mut cases {

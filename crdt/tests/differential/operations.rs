@@ -4,9 +4,10 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
+use yrs::branch::{Branch, BranchPtr};
 use yrs::types::Attrs;
 use yrs::{
-    Any, Doc, Map as _, Text, Transact as _, TransactionMut, Xml as _, XmlElementPrelim, XmlElementRef,
+    Any, Array as _, ArrayRef, Doc, Map as _, Text, Transact as _, TransactionMut, Xml as _, XmlElementPrelim, XmlElementRef,
     XmlFragment as _, XmlFragmentRef, XmlOut, XmlTextPrelim, XmlTextRef,
 };
 
@@ -117,11 +118,14 @@ fn on_children(txn: &mut TransactionMut<'_>, rng: &mut StdRng, parent: &Place, p
         1 => Some(""),
         _ => WORDS.choose(rng).copied(),
     };
-    let element = match parent {
-        Place::Root(root) => root.insert(txn, index, XmlElementPrelim::empty(name)),
-        Place::Element(element) => element.insert(txn, index, XmlElementPrelim::empty(name)),
+    // As an array, like the product: what yrs inserts into a fragment or an element at index 0 says that nothing is behind it.
+    let branch: &Branch = match parent {
+        Place::Root(root) => root.as_ref(),
+        Place::Element(element) => element.as_ref(),
         Place::Text(_) => return Value::Null,
     };
+    let element =
+        ArrayRef::from(BranchPtr::from(branch)).insert(txn, index, XmlElementPrelim::empty(name));
     if let Some(words) = words {
         let text = element.insert(txn, 0, XmlTextPrelim::new(""));
         if !words.is_empty() {
@@ -172,8 +176,18 @@ fn on_text<X: Text + yrs::GetString>(
         }
         _ => {
             let words = *WORDS.choose(rng).expect("there are words");
-            text.insert(txn, index, words);
-            says("type", vec![json!(index), json!(words)])
+            if !taste.marks {
+                text.insert(txn, index, words);
+                return says("type", vec![json!(index), json!(words)]);
+            }
+            // With the marks named, as y-prosemirror and the product do: at the edge of a mark the two makes differ in
+            // what text without them takes from its neighbours.
+            let bold = rng.random_bool(0.3);
+            let mark = || ("bold".into(), Any::Map(Default::default()));
+            let marks = bold.then(mark).into_iter().collect::<Attrs>();
+            text.insert_with_attributes(txn, index, words, marks);
+            let said = if bold { json!({ "bold": {} }) } else { json!({}) };
+            says("type", vec![json!(index), json!(words), said])
         }
     }
 }
