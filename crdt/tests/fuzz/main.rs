@@ -13,6 +13,7 @@
 #[expect(dead_code, reason = "plans are cut down elsewhere")]
 mod cut;
 #[path = "../../fuzz/targets.rs"]
+#[expect(unreachable_pub, reason = "the programs of cargo-fuzz use it as well")]
 mod targets;
 
 use std::io::Write as _;

@@ -9,8 +9,11 @@
 mod access;
 mod api;
 mod client;
+mod crashes;
 mod durability;
 mod hostile;
+mod intruders;
+mod memory;
 mod pipes;
 mod process;
 mod relay;
