@@ -1,4 +1,4 @@
-//! What a peer's body is at some time, and what the records say of it.
+//! What a body is at some time, and what the records say of it.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use crdt::anchor::{Anchor, Resolved};
 use crdt::decision::{self, Decision};
 use crdt::margin::{self, Author, AuthorKind, Base, Person, Proposal, ProposalKind, ProposalState};
 use crdt::{IdRange, Node, Timestamp};
-use yrs::{StateVector, Transact};
+use yrs::{Doc, ReadTxn, StateVector, Transact};
 
-use super::world::{Id, Peer, flaw, lines};
+use super::hands::{self, Id, flaw, lines};
 
-/// A peer's body at some time.
+/// A body at some time.
 pub(crate) struct Moment {
     pub(crate) tree: Vec<Node>,
     pub(crate) alive: BTreeMap<Id, u16>,
@@ -19,13 +19,13 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    pub(crate) fn of(peer: &Peer) -> Self {
-        let tree = peer.tree();
+    pub(crate) fn of(body: &Doc) -> Self {
+        let tree = hands::tree(body);
         Self {
             flaw: flaw(&tree, "doc"),
             tree,
-            alive: peer.alive(),
-            state: peer.state(),
+            alive: hands::alive(body),
+            state: body.transact().state_vector(),
         }
     }
 
@@ -40,9 +40,9 @@ impl Moment {
 }
 
 /// The characters in a proposal's range, if it is plain which that is.
-pub(crate) fn peer_range(peer: &Peer, id: &str) -> Option<BTreeMap<Id, u16>> {
-    let proposal = margin::proposal(&peer.margin.transact(), id)?;
-    let txn = peer.body.transact();
+pub(crate) fn range_of(body: &Doc, margin: &Doc, id: &str) -> Option<BTreeMap<Id, u16>> {
+    let proposal = margin::proposal(&margin.transact(), id)?;
+    let txn = body.transact();
     let Resolved::Found(found) = proposal.anchor.resolve(&txn) else {
         return None;
     };
@@ -74,12 +74,12 @@ pub(crate) fn peer_range(peer: &Peer, id: &str) -> Option<BTreeMap<Id, u16>> {
     Some(range)
 }
 
-pub(crate) fn decisions(peer: &Peer) -> Vec<Decision> {
-    decision::decisions(&peer.body.transact())
+pub(crate) fn decisions(body: &Doc) -> Vec<Decision> {
+    decision::decisions(&body.transact())
 }
 
-pub(crate) fn records(peer: &Peer, id: &str) -> Vec<Decision> {
-    decisions(peer)
+pub(crate) fn records(body: &Doc, id: &str) -> Vec<Decision> {
+    decisions(body)
         .into_iter()
         .filter(|record| record.proposal == id)
         .collect()
