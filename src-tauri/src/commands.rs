@@ -6,6 +6,7 @@ use tauri::State;
 use tauri::ipc::{Channel, InvokeBody, InvokeResponseBody, Request};
 
 use crate::error::IpcError;
+use crate::outside;
 use crate::window_link::WindowLinks;
 
 /// Opens a link to the embedded relay; frames from the relay arrive on `channel` as raw bytes, a JSON
@@ -61,4 +62,22 @@ pub async fn api_request(
         status: answer.status,
         body: String::from_utf8_lossy(&answer.body).into_owned(),
     })
+}
+
+/// Opens a link of a document where the system opens such addresses. Only addresses of the web, of mail and of telephones:
+/// a document comes from others, and must not start programs.
+#[tauri::command]
+pub async fn follow_link(url: String) -> Result<(), IpcError> {
+    let address = outside::address(&url)?;
+    open::that_detached(address.as_str()).map_err(|error| IpcError::system("the link cannot be opened", &error))
+}
+
+/// Writes a text file into the person's folder for downloads, under a name that nothing there has; answers its path.
+#[tauri::command]
+pub async fn save_text(name: String, text: String) -> Result<String, IpcError> {
+    let folder = outside::downloads()
+        .ok_or_else(|| IpcError::bad_request("this system names no folder for downloads"))?;
+    outside::save(&folder, &name, &text)
+        .map(|path| path.display().to_string())
+        .map_err(|error| IpcError::system("the file cannot be written", &error))
 }

@@ -28,4 +28,12 @@ impl IpcError {
             message: message.into(),
         }
     }
+
+    /// The system refuses what was asked of it.
+    pub fn system(what: &str, error: &std::io::Error) -> Self {
+        Self {
+            code: "system",
+            message: format!("{what}: {error}"),
+        }
+    }
 }
