@@ -10,6 +10,7 @@ use crate::browser;
 use crate::editor;
 use crate::header::Header;
 use crate::icon::{Icon, icon, mark};
+use crate::link_bubble::LinkBubble;
 use crate::link_dialog::LinkDialog;
 use crate::margin::Margin;
 use crate::preview_dialog::PreviewDialog;
@@ -114,6 +115,7 @@ fn Workspace() -> impl IntoView {
         </main>
         <StatusBar />
         <AskBubble />
+        <LinkBubble />
         <AskBar />
         <LinkDialog />
         <PreviewDialog />

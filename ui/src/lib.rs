@@ -21,8 +21,10 @@ pub mod compare;
 pub mod events;
 pub mod layout;
 pub mod names;
+pub mod people;
 pub mod places;
 pub mod route;
+pub mod search;
 pub mod server;
 pub mod theme;
 pub mod words;
@@ -48,15 +50,21 @@ mod header;
 #[cfg(target_arch = "wasm32")]
 mod icon;
 #[cfg(target_arch = "wasm32")]
+mod link_bubble;
+#[cfg(target_arch = "wasm32")]
 mod link_dialog;
 #[cfg(target_arch = "wasm32")]
 mod margin;
 #[cfg(target_arch = "wasm32")]
 mod menu;
 #[cfg(target_arch = "wasm32")]
+mod markdown_files;
+#[cfg(target_arch = "wasm32")]
 mod model_report;
 #[cfg(target_arch = "wasm32")]
 mod notices;
+#[cfg(target_arch = "wasm32")]
+mod open_link;
 #[cfg(target_arch = "wasm32")]
 mod people_bar;
 #[cfg(target_arch = "wasm32")]

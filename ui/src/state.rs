@@ -16,6 +16,7 @@ use crate::events::{
 };
 use crate::names;
 use crate::notices::Notices;
+use crate::route;
 use crate::server::{Document, ServerStatus};
 use crate::theme::Theme;
 
@@ -193,6 +194,16 @@ impl Session {
             previewing: RwSignal::new(None),
             shell,
         }
+    }
+
+    /// Asks the relay how the document is kept.
+    pub(crate) fn look_at_document(self) {
+        let path = format!("/documents/{}", route::encode(&self.doc.get_value()));
+        spawn_local(async move {
+            if let Ok(document) = editor::get::<Document>(&path).await {
+                self.about.try_set(Some(document));
+            }
+        });
     }
 
     /// Takes an event of the surface.
