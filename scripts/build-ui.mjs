@@ -2,7 +2,7 @@
 // Does again only what is not fresh. `--fast` leaves out what only makes the result smaller; `--lint` only lints the shell.
 
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -92,8 +92,30 @@ async function surface() {
     run('npm', ['run', '--silent', fast ? 'dev' : 'build', '-w', 'ui/editor']));
 }
 
+/** The two typefaces, from their packages: what their style sheets name, the sheets as one, and the licences. */
+async function fonts() {
+  const resolve = createRequire(join(root, 'package.json')).resolve;
+  const packages = ['literata', 'inter'].map((name) => [name, join(resolve(`@fontsource-variable/${name}/package.json`), '..')]);
+  const sheets = [['literata', 'wght.css'], ['literata', 'wght-italic.css'], ['inter', 'wght.css']];
+  const folder = join(dist, 'fonts');
+  await step('fonts', digest(packages.map(([, path]) => join(path, 'package.json')), JSON.stringify(sheets)), [join(folder, 'fonts.css')], () => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    const places = Object.fromEntries(packages);
+    const rules = sheets.map(([name, sheet]) => {
+      const text = readFileSync(join(places[name], sheet), 'utf8');
+      return text.replace(/url\(\.\/files\/([^)]+)\)/g, (_, file) => {
+        cpSync(join(places[name], 'files', file), join(folder, file));
+        return `url(${file})`;
+      });
+    });
+    writeFileSync(join(folder, 'fonts.css'), rules.join('\n'));
+    for (const [name, path] of packages) cpSync(join(path, 'LICENSE'), join(folder, `${name}-OFL.txt`));
+  });
+}
+
 async function still() {
-  const parts = ['index.html', 'boot.js', 'style', 'assets'];
+  const parts = ['index.html', 'boot.js', 'problem.html', 'problem.js', 'style', 'assets'];
   await step('still', digest(parts.map((part) => join(ui, part))), parts.map((part) => join(dist, part)), () => {
     for (const part of parts) {
       rmSync(join(dist, part), { recursive: true, force: true });
@@ -130,6 +152,7 @@ try {
   say(`Building the page${fast ? ' (fast)' : ''}`);
   mkdirSync(dist, { recursive: true });
   await still();
+  await fonts();
   await surface();
   await shell();
   sizes();

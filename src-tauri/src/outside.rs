@@ -19,7 +19,7 @@ const LONGEST_NAME: usize = 60;
 ///
 /// # Errors
 /// When it is no address, or one of another kind.
-pub fn address(link: &str) -> Result<Url, IpcError> {
+pub(crate) fn address(link: &str) -> Result<Url, IpcError> {
     let url = Url::parse(link).map_err(|_| IpcError::bad_request("this link is no complete address"))?;
     if SCHEMES.contains(&url.scheme()) {
         Ok(url)
@@ -32,7 +32,7 @@ pub fn address(link: &str) -> Result<Url, IpcError> {
 }
 
 /// Where the person's downloads go.
-pub fn downloads() -> Option<PathBuf> {
+pub(crate) fn downloads() -> Option<PathBuf> {
     let folders = directories::UserDirs::new()?;
     let downloads = folders.download_dir().map(Path::to_path_buf);
     // Where no folder is named for downloads, the home folder is where people look next.
@@ -43,7 +43,7 @@ pub fn downloads() -> Option<PathBuf> {
 ///
 /// # Errors
 /// When the folder cannot be made or written.
-pub fn save(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
+pub(crate) fn save(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let name = file_name(name);
     for number in 1..=MOST_OF_A_NAME {
