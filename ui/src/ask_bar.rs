@@ -111,10 +111,12 @@ fn OpenBar() -> impl IntoView {
             |at| places::below(at, size, browser::screen()),
         )));
     };
-    bar.on_load(move |_| {
+    bar.on_load(move |bar| {
         place();
-        if let Some(input) = input.get_untracked() {
-            let _gone = input.focus();
+        match input.get_untracked().filter(|input| !input.disabled()) {
+            Some(input) => _ = input.focus(),
+            // Nobody can be asked: the bar says why, and Escape closes it.
+            None => _ = bar.focus(),
         }
     });
     let resized = window_event_listener(ev::resize, move |_| place());
@@ -186,7 +188,7 @@ fn OpenBar() -> impl IntoView {
         move || obstacle.with(Option::is_none) && instruction.with(|words| !words.trim().is_empty());
     view! {
         <div
-            node_ref=bar class="ask-bar" role="dialog" aria-label="Ask the AI" data-testid="ask-bar"
+            node_ref=bar class="ask-bar" role="dialog" tabindex="-1" aria-label="Ask the AI" data-testid="ask-bar"
             style:left=move || corner.get().map(|corner| format!("{}px", corner.left))
             style:top=move || corner.get().map(|corner| format!("{}px", corner.top))
             on:keydown=on_key

@@ -194,7 +194,9 @@ pub(crate) fn turn_around(root: &web_sys::Element, backwards: bool) -> bool {
         (stops.last(), stops.first())
     };
     let active = document().active_element();
-    let here = from.is_some_and(|from| active.as_deref() == Some(from.as_ref()));
+    // Before the first of them the focus may be on `root` itself.
+    let here = from.is_some_and(|from| active.as_deref() == Some(from.as_ref()))
+        || (backwards && active.as_ref() == Some(root));
     here && to.is_some_and(|to| to.focus().is_ok())
 }
 

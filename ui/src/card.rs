@@ -232,18 +232,18 @@ fn Actions(card: Memo<Card>) -> impl IntoView {
             session.may_ask(),
         )
     });
-    let busy = move || card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id)));
+    let busy = Signal::derive(move || card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id))));
     view! {
-        <div class="card-actions" aria-busy=move || busy().to_string()>
+        <div class="card-actions" aria-busy=move || busy.get().to_string()>
             {move || {
                 let ((state, stale, detached), may_decide, may_ask) = situation.get();
                 match state {
                     CardState::Queued | CardState::Streaming => view! { <Cancel card may_ask /> }.into_any(),
                     CardState::Pending => view! {
-                        <Decide card stale detached may_decide />
+                        <Decide card stale detached may_decide busy />
                         {(may_ask && !detached).then(|| view! { <AskAgain card /> })}
                     }.into_any(),
-                    CardState::Accepted => view! { <Undo card may_decide /> }.into_any(),
+                    CardState::Accepted => view! { <Undo card may_decide busy /> }.into_any(),
                     CardState::Failed => view! { <Again card may_ask /> }.into_any(),
                     CardState::Rejected | CardState::Cancelled => ().into_any(),
                 }
@@ -298,7 +298,14 @@ fn by_keyboard(event: &ev::MouseEvent) -> bool {
 }
 
 #[component]
-fn Decide(card: Memo<Card>, stale: bool, detached: bool, may_decide: bool) -> impl IntoView {
+fn Decide(
+    card: Memo<Card>,
+    stale: bool,
+    detached: bool,
+    may_decide: bool,
+    /// A decision is on its way: no second one before it is there.
+    busy: Signal<bool>,
+) -> impl IntoView {
     let session = expect_context::<Session>();
     if !may_decide {
         return view! { <span class="card-remark">"Somebody who may edit decides."</span> }.into_any();
@@ -321,12 +328,12 @@ fn Decide(card: Memo<Card>, stale: bool, detached: bool, may_decide: bool) -> im
     let title = format!("{} ({})", words::accepting(kind), browser::shortcut("Enter"));
     view! {
         <Show when=move || !detached>
-            <button type="button" class="button accept" data-testid="accept" aria-keyshortcuts=keys("Enter") title=title.clone() on:click=on_accept>
+            <button type="button" class="button accept" data-testid="accept" aria-disabled=move || busy.get().to_string() aria-keyshortcuts=keys("Enter") title=title.clone() on:click=on_accept>
                 {icon(Icon::Check)} {if stale { "Review…" } else { "Accept" }} <kbd class="card-key">{browser::shortcut("↵")}</kbd>
             </button>
         </Show>
         <button
-            type="button" class="button" data-testid="reject" aria-keyshortcuts=keys("Backspace")
+            type="button" class="button" data-testid="reject" aria-disabled=move || busy.get().to_string() aria-keyshortcuts=keys("Backspace")
             title=format!("Put this away for everybody ({})", browser::shortcut("Backspace")) on:click=on_reject
         >"Reject" <kbd class="card-key">{browser::shortcut("⌫")}</kbd></button>
     }
@@ -350,12 +357,12 @@ fn Cancel(card: Memo<Card>, may_ask: bool) -> impl IntoView {
 }
 
 #[component]
-fn Undo(card: Memo<Card>, may_decide: bool) -> impl IntoView {
+fn Undo(card: Memo<Card>, may_decide: bool, busy: Signal<bool>) -> impl IntoView {
     let session = expect_context::<Session>();
     view! {
         {may_decide.then(|| view! {
             <button
-                type="button" class="button" data-testid="undo-accept" title="Take it out of the text again"
+                type="button" class="button" data-testid="undo-accept" aria-disabled=move || busy.get().to_string() title="Take it out of the text again"
                 on:click=move |_| session.decide(card.with_untracked(|card| card.id.clone()), "undo", false)
             >{icon(Icon::Undo)} "Undo"</button>
         })}

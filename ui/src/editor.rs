@@ -185,8 +185,12 @@ pub(crate) async fn rename(doc: &str, title: &str) -> Result<(), ApiError> {
 
 /// Deletes a document.
 pub(crate) async fn delete(doc: &str) -> Result<(), ApiError> {
-    let path = format!("/documents/{}", route::encode(doc));
-    api("DELETE", &path, None).await.into_body().map(|_nothing| ())
+    delete_at(&format!("/documents/{}", route::encode(doc))).await
+}
+
+/// `DELETE`.
+pub(crate) async fn delete_at(path: &str) -> Result<(), ApiError> {
+    api("DELETE", path, None).await.into_body().map(|_nothing| ())
 }
 
 fn read<T: DeserializeOwned>(answer: Result<JsValue, JsValue>) -> Option<T> {

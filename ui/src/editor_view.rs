@@ -9,6 +9,7 @@ use crate::ask_bar::{AskBar, AskBubble};
 use crate::browser;
 use crate::editor;
 use crate::header::Header;
+use crate::history::VersionsDialog;
 use crate::icon::{Icon, icon, mark};
 use crate::link_bubble::LinkBubble;
 use crate::link_dialog::LinkDialog;
@@ -119,6 +120,7 @@ fn Workspace() -> impl IntoView {
         <AskBar />
         <LinkDialog />
         <PreviewDialog />
+        <VersionsDialog />
     }
 }
 

@@ -52,6 +52,7 @@ fn MoreMenu() -> impl IntoView {
     let copy = Callback::new(move |()| markdown_files::copy(shell, session.doc.get_value()));
     view! {
         <Popup name="more" label="More" class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
+            <MenuItem name="versions" run=Callback::new(move |()| session.looking_back.set(true))>{icon(Icon::Undo)} "Versions…"</MenuItem>
             <MenuItem name="save-markdown" run=save>{icon(Icon::Document)} "Save as Markdown"</MenuItem>
             <MenuItem name="copy-markdown" run=copy>{icon(Icon::Copy)} "Copy as Markdown"</MenuItem>
         </Popup>

@@ -27,6 +27,7 @@ pub mod route;
 pub mod search;
 pub mod server;
 pub mod theme;
+pub mod versions;
 pub mod words;
 
 #[cfg(target_arch = "wasm32")]
@@ -47,6 +48,8 @@ mod editor;
 mod editor_view;
 #[cfg(target_arch = "wasm32")]
 mod header;
+#[cfg(target_arch = "wasm32")]
+mod history;
 #[cfg(target_arch = "wasm32")]
 mod icon;
 #[cfg(target_arch = "wasm32")]
@@ -71,6 +74,8 @@ mod people_bar;
 mod preview_dialog;
 #[cfg(target_arch = "wasm32")]
 mod share;
+#[cfg(target_arch = "wasm32")]
+mod share_links;
 #[cfg(target_arch = "wasm32")]
 mod state;
 #[cfg(target_arch = "wasm32")]

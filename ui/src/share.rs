@@ -10,6 +10,7 @@ use crate::icon::{Icon, icon};
 use crate::menu::{Opens, Popup};
 use crate::open_link;
 use crate::route::{self, Route};
+use crate::share_links::ShareLinks;
 use crate::state::{Session, Shell};
 
 /// The button, and a panel with the link in it.
@@ -37,6 +38,7 @@ pub(crate) fn Share() -> impl IntoView {
                     <p>"This document is only on this device. To write with others, create it on an Inkling server and open its link here: Documents, Open a link."</p>
                 }.into_any(),
             }}
+            {(!shell.desktop).then(|| view! { <ShareLinks /> })}
         </Popup>
     }
 }

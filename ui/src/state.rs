@@ -151,6 +151,8 @@ pub(crate) struct Session {
     pub(crate) selection: RwSignal<Selection>,
     /// The ask bar is open.
     pub(crate) asking: RwSignal<bool>,
+    /// The versions are shown.
+    pub(crate) looking_back: RwSignal<bool>,
     /// The link dialog is open.
     pub(crate) linking: RwSignal<bool>,
     /// The margin is open where it has no room of its own.
@@ -185,6 +187,7 @@ impl Session {
                 ..Selection::default()
             }),
             asking: RwSignal::new(false),
+            looking_back: RwSignal::new(false),
             linking: RwSignal::new(false),
             drawer: RwSignal::new(false),
             focused: RwSignal::new(None),
