@@ -76,18 +76,21 @@ function propose(margin, body, { from, to, payload, kind = 'replace' }) {
 }
 
 /** Asks the room for a decision, as the page does, and returns its answer. */
-function decide(client, message) {
-  return new Promise((resolve) => {
-    const seq = Math.floor(Math.random() * 1e9);
-    const listen = ({ payload }) => {
-      const answer = JSON.parse(payload);
-      if (answer.seq !== seq) return;
-      client.provider.off('stateless', listen);
-      resolve(answer);
-    };
-    client.provider.on('stateless', listen);
+async function decide(client, message) {
+  const seq = Math.floor(Math.random() * 1e9);
+  let answer;
+  const listen = ({ payload }) => {
+    const said = JSON.parse(payload);
+    if (said.seq === seq) answer = said;
+  };
+  client.provider.on('stateless', listen);
+  try {
     client.provider.sendStateless(JSON.stringify({ type: 'decide', seq, ...message }));
-  });
+    await until(`an answer to ${message.action}`, () => answer !== undefined);
+    return answer;
+  } finally {
+    client.provider.off('stateless', listen);
+  }
 }
 
 test('accept, undo and reject go through the room; a suggester may not decide', async () => {
