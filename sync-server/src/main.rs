@@ -73,14 +73,20 @@ async fn run(config: Config) -> anyhow::Result<()> {
         sync_server::StorePath::Memory => "the documents cannot be opened".to_owned(),
     })?;
     greet(&relay, &config, address).await;
-    if !config.no_ai {
+    let peers = (!config.no_ai).then(|| {
         let settings = ai::AiConfig {
             model: config.model_dir.clone(),
             ort: config.ort.clone(),
         };
-        tokio::spawn(ai::run(relay.clone(), settings));
-    }
-    serve(relay, listener, stop_signal()).await?;
+        ai::AiPeers::start(relay.clone(), settings)
+    });
+    let shutdown = async move {
+        stop_signal().await;
+        if let Some(peers) = peers {
+            peers.stop().await; // while there is a relay to say goodbye to
+        }
+    };
+    serve(relay, listener, shutdown).await?;
     tracing::info!("stopped; everything is saved");
     Ok(())
 }
