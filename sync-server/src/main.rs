@@ -92,14 +92,20 @@ async fn run(mut config: Config) -> anyhow::Result<()> {
             None
         }
     };
-    if !config.no_ai {
+    let peers = (!config.no_ai).then(|| {
         let settings = ai::AiConfig {
             model: config.model_dir.clone(),
             ort: config.ort.clone(),
         };
-        tokio::spawn(ai::run(relay.clone(), settings));
-    }
-    serve_with(relay, listener, certificate, stop_signal()).await?;
+        ai::AiPeers::start(relay.clone(), settings)
+    });
+    let shutdown = async move {
+        stop_signal().await;
+        if let Some(peers) = peers {
+            peers.stop().await; // while there is a relay to say goodbye to
+        }
+    };
+    serve_with(relay, listener, certificate, shutdown).await?;
     tracing::info!("stopped; everything is saved");
     Ok(())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod ai;
 mod api;
 mod client;
 mod copies;
