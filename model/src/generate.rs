@@ -7,7 +7,7 @@ pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
-use crate::info::ModelInfo;
+use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
 use stop::StopCondition;
 use stream::Generation;
@@ -126,6 +126,11 @@ pub enum GenerateError {
 pub trait Generator: Send + Sync + std::fmt::Debug {
     /// Who answers.
     fn info(&self) -> &ModelInfo;
+
+    /// What it can do beyond answering chats.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::LOCAL
+    }
 
     /// How many tokens this text is, without any that a chat template adds. Cheap; runs on the caller's thread.
     fn count_tokens(&self, text: &str) -> usize;
