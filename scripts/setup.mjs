@@ -28,14 +28,11 @@ export async function setUp(uses) {
   await systemPackages(uses);
   await npmPackages();
   await wasmTarget();
-  await modelAndRuntime();
+  await modelAndRuntime(uses);
 }
 
 function requireTools() {
   if (!have('cargo')) fail('Rust is missing. Install it from https://rustup.rs and run this again.');
-  if (!have('python3') && !have('python')) {
-    fail('Python 3 is missing: it converts the default model. Install python3 and run this again.');
-  }
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed.`);
 }
@@ -88,8 +85,9 @@ async function wasmTarget() {
   marker.done();
 }
 
-async function modelAndRuntime() {
-  await run(process.execPath, ['scripts/model/fetch.mjs']);
+async function modelAndRuntime(uses) {
+  const tests = uses.includes('tests') ? ['--debug', '--engine'] : [];
+  await run(process.execPath, ['scripts/model/fetch.mjs', ...tests]);
 }
 
 /** Builds the page; `fast` leaves out what only makes it smaller. */

@@ -118,11 +118,7 @@ impl DeviceReport {
         } else {
             format!("{} threads", self.threads)
         };
-        let mut text = format!(
-            "runs on {} ({threads}, {})",
-            self.provider,
-            self.engine()
-        );
+        let mut text = format!("runs on {} ({threads}, {})", self.provider, self.engine());
         for refusal in &self.refused {
             text.push_str(&format!("; {} not used: {}", refusal.provider, refusal.reason));
         }

@@ -172,7 +172,10 @@ impl Report {
         formats.dedup();
         let rounded = match self.rounded.len() {
             0 => "none rounded".to_owned(),
-            count => format!("{count} rounded to 8 bits (stored as {} in the file)", formats.join(", ")),
+            count => format!(
+                "{count} rounded to 8 bits (stored as {} in the file)",
+                formats.join(", ")
+            ),
         };
         format!(
             "{}, {:.0} MB; of its matrices {} are exact, {rounded}",

@@ -25,7 +25,9 @@ use crate::gguf::GgufError;
 #[non_exhaustive]
 pub enum ManagerError {
     /// A name that no model can have.
-    #[error("`{0}` is no name for a model: use letters, digits, `.`, `_` and `-`, at most 96, not beginning with `.`")]
+    #[error(
+        "`{0}` is no name for a model: use letters, digits, `.`, `_` and `-`, at most 96, not beginning with `.`"
+    )]
     Name(String),
     /// There is one of this name.
     #[error("there is a model `{0}` already: remove it first, or choose another name with --name")]

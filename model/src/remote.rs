@@ -88,8 +88,11 @@ impl RemoteEngine {
     }
 
     fn measure(&mut self) -> Result<(), RemoteError> {
-        let mut request = GenerateRequest::greedy(vec![ChatMessage::user("Count from one to ten in words.")], 24);
-        request.messages.insert(0, ChatMessage::system("Answer in one line."));
+        let mut request =
+            GenerateRequest::greedy(vec![ChatMessage::user("Count from one to ten in words.")], 24);
+        request
+            .messages
+            .insert(0, ChatMessage::system("Answer in one line."));
         let failed = |error: GenerateError| RemoteError::FirstAnswer(error.to_string());
         let mut generation = self.generate(request).map_err(failed)?;
         while let Some(chunk) = generation.blocking_next() {
@@ -124,10 +127,14 @@ impl Generator for RemoteEngine {
             .sum();
         let limit = self.info.context_length.saturating_sub(1);
         if prompt > limit {
-            return Err(GenerateError::PromptTooLong { tokens: prompt, limit });
+            return Err(GenerateError::PromptTooLong {
+                tokens: prompt,
+                limit,
+            });
         }
         // room for every piece of the answer: a slow reader does not hold up the others on this thread
-        let (reader, generation) = Generation::channel(request.stop.max_tokens.min(self.info.context_length) + 4);
+        let (reader, generation) =
+            Generation::channel(request.stop.max_tokens.min(self.info.context_length) + 4);
         let jobs = self.jobs.as_ref().ok_or(GenerateError::Gone)?;
         jobs.try_send(Job {
             request,
@@ -135,7 +142,9 @@ impl Generator for RemoteEngine {
             reader,
         })
         .map_err(|refused| match refused {
-            TrySendError::Full(_) => GenerateError::Busy { waiting: self.waiting },
+            TrySendError::Full(_) => GenerateError::Busy {
+                waiting: self.waiting,
+            },
             TrySendError::Closed(_) => GenerateError::Gone,
         })?;
         Ok(generation)

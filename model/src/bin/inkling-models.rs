@@ -1,5 +1,9 @@
 //! `inkling-models`: the models on this machine, on the command line.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its output is what it is for"
+)]
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,11 +12,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use model::gguf::{ConvertOptions, Variant};
-use model::manager::{Fit, GgufExtras, Hub, HubChoice, Installed, Library, Measured, Needs, Progress, Retries, Verdict};
+use model::manager::{
+    Fit, GgufExtras, Hub, HubChoice, Installed, Library, Measured, Needs, Progress, Retries, Verdict,
+};
 use model::{EngineOptions, Generator, Locations, Runtime, Worker};
 
 #[derive(Debug, Parser)]
-#[command(name = "inkling-models", version, about = "Lists, adds, removes and verifies the models on this machine")]
+#[command(
+    name = "inkling-models",
+    version,
+    about = "Lists, adds, removes and verifies the models on this machine"
+)]
 struct Arguments {
     /// Folder of the models [default: `models` in Inkling's cache]
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -66,6 +76,9 @@ struct Add {
     /// See --card
     #[arg(long, value_name = "FILE")]
     licence: Option<PathBuf>,
+    /// A chat template (Jinja), for a GGUF file that has none
+    #[arg(long, value_name = "FILE")]
+    chat_template: Option<PathBuf>,
     /// The hub's address
     #[arg(long, default_value = "https://huggingface.co", value_name = "URL")]
     hub: url::Url,
@@ -107,7 +120,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             Verdict::Whole(files) => println!("{name}: all {files} files are as they were added."),
             Verdict::NotRecorded => println!("{name} can be used; nothing was recorded to compare it with."),
             Verdict::Changed(files) => {
-                println!("{name}: changed or missing: {}. Remove it and add it again.", files.join(", "));
+                println!(
+                    "{name}: changed or missing: {}. Remove it and add it again.",
+                    files.join(", ")
+                );
                 return Ok(ExitCode::FAILURE);
             }
         },
@@ -133,7 +149,10 @@ fn list(library: &Library) {
             model.id,
             size(model.bytes),
             model.artifact.quantisation,
-            model.artifact.context_length.map_or("?".into(), |length| length.to_string()),
+            model
+                .artifact
+                .context_length
+                .map_or("?".into(), |length| length.to_string()),
             model.artifact.licence.as_deref().unwrap_or("licence not stated")
         );
     }
@@ -147,21 +166,38 @@ fn show(model: &Installed) {
     let context = EngineOptions::default().context;
     println!("{} ({})", artifact.name, model.id);
     println!("  folder        {}", artifact.folder.display());
-    println!("  licence       {}", artifact.licence.as_deref().unwrap_or("not stated"));
+    println!(
+        "  licence       {}",
+        artifact.licence.as_deref().unwrap_or("not stated")
+    );
     println!("  size          {}", size(model.bytes));
     println!("  quantisation  {}", artifact.quantisation);
-    println!("  context       {} tokens", artifact.context_length.map_or("?".into(), |length| length.to_string()));
+    println!(
+        "  context       {} tokens",
+        artifact
+            .context_length
+            .map_or("?".into(), |length| length.to_string())
+    );
     if let Some(manifest) = &model.manifest {
-        println!("  source        {}", serde_json::to_string(&manifest.source).unwrap_or_default());
+        println!(
+            "  source        {}",
+            serde_json::to_string(&manifest.source).unwrap_or_default()
+        );
     }
     match &model.measured {
         Some(speed) => println!(
             "  speed         {:.0} tokens/s read, {:.1} tokens/s written, loaded in {} ms; {}",
             speed.prefill_tokens_per_second, speed.decode_tokens_per_second, speed.load_ms, speed.device
         ),
-        None => println!("  speed         not measured: `inkling-models show {} --measure`", model.id),
+        None => println!(
+            "  speed         not measured: `inkling-models show {} --measure`",
+            model.id
+        ),
     }
-    println!("  memory        {}", Fit::here(&Needs::of(artifact, context)).summary());
+    println!(
+        "  memory        {}",
+        Fit::here(&Needs::of(artifact, context)).summary()
+    );
 }
 
 fn speed_of(model: &Installed) -> Result<Measured> {
@@ -191,6 +227,7 @@ async fn add_model(library: &Library, add: Add) -> Result<()> {
         let extras = GgufExtras {
             card: add.card.clone(),
             licence: add.licence.clone(),
+            chat_template: add.chat_template.clone(),
         };
         let (model, report) = library.add_gguf(&what, name, conversion(&add)?, &extras, &mut tell)?;
         (model, Some(report))
@@ -206,12 +243,22 @@ async fn add_model(library: &Library, add: Add) -> Result<()> {
             file: add.file.clone(),
         };
         let options = conversion(&add).unwrap_or_default(); // the variant may be a hub's
-        library.add_hub(&hub, &add.what, &choice, name, options, &mut tell).await?
+        library
+            .add_hub(&hub, &add.what, &choice, name, options, &mut tell)
+            .await?
     } else {
-        bail!("there is no folder or file {}, and it is no hub's model (owner/name)", add.what);
+        bail!(
+            "there is no folder or file {}, and it is no hub's model (owner/name)",
+            add.what
+        );
     };
     drop(bar);
-    println!("{} is added: {}, {}.", model.id, size(model.bytes), model.artifact.quantisation);
+    println!(
+        "{} is added: {}, {}.",
+        model.id,
+        size(model.bytes),
+        model.artifact.quantisation
+    );
     if let Some(report) = report {
         println!("  {}", report.summary());
     }
@@ -252,7 +299,14 @@ impl Bar {
         let percent = progress
             .total
             .map_or(0, |total| progress.done.saturating_mul(100) / total.max(1));
-        let now = (progress.what.to_owned(), if progress.total.is_some() { percent } else { progress.done >> 20 });
+        let now = (
+            progress.what.to_owned(),
+            if progress.total.is_some() {
+                percent
+            } else {
+                progress.done >> 20
+            },
+        );
         if self.watched && now != self.last {
             let filled = usize::try_from(percent / 4).unwrap_or(25).min(25);
             eprint!(

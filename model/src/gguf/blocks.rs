@@ -171,7 +171,12 @@ impl Format {
         match self {
             Self::F32 => out.extend(row.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))),
             Self::F16 => out.extend(row.as_chunks().0.iter().map(|bytes| half(*bytes))),
-            Self::BF16 => out.extend(row.as_chunks().0.iter().map(|[low, high]| f32::from_le_bytes([0, 0, *low, *high]))),
+            Self::BF16 => out.extend(
+                row.as_chunks()
+                    .0
+                    .iter()
+                    .map(|[low, high]| f32::from_le_bytes([0, 0, *low, *high])),
+            ),
             _ => {
                 let mut codes = Codes::default();
                 self.codes(row, &mut codes);
@@ -180,7 +185,11 @@ impl Format {
                     let scale = codes.scales.get(index).copied().unwrap_or_default();
                     let offset = codes.offsets.get(index).copied().unwrap_or_default();
                     let centre = f32::from(layout.centre());
-                    out.extend(block.iter().map(|code| scale * (f32::from(*code) - centre) + offset));
+                    out.extend(
+                        block
+                            .iter()
+                            .map(|code| scale * (f32::from(*code) - centre) + offset),
+                    );
                 }
             }
         }
@@ -219,9 +228,21 @@ impl Format {
                 out.scales.push(half([a, b]));
                 out.codes.extend(values.iter().map(|value| value ^ 128)); // two's complement to around 128
             }),
-            Self::Q4_K => row.as_chunks::<144>().0.iter().for_each(|block| four_k(block, out)),
-            Self::Q5_K => row.as_chunks::<176>().0.iter().for_each(|block| five_k(block, out)),
-            Self::Q6_K => row.as_chunks::<210>().0.iter().for_each(|block| six_k(block, out)),
+            Self::Q4_K => row
+                .as_chunks::<144>()
+                .0
+                .iter()
+                .for_each(|block| four_k(block, out)),
+            Self::Q5_K => row
+                .as_chunks::<176>()
+                .0
+                .iter()
+                .for_each(|block| five_k(block, out)),
+            Self::Q6_K => row
+                .as_chunks::<210>()
+                .0
+                .iter()
+                .for_each(|block| six_k(block, out)),
         }
     }
 }
@@ -242,18 +263,25 @@ fn nibbles(packed: &[u8], codes: &mut Vec<u8>) {
 /// The same with a fifth bit each, as codes around 128 with 16 for the middle of 0 to 31.
 fn five_bits(high: u32, packed: &[u8], codes: &mut Vec<u8>) {
     let fifth = |index: usize| u8::from(high >> index & 1 == 1) << 4;
-    codes.extend(packed.iter().enumerate().map(|(i, byte)| 112 + (byte & 15 | fifth(i))));
-    codes.extend(packed.iter().enumerate().map(|(i, byte)| 112 + (byte >> 4 | fifth(i + 16))));
+    codes.extend(
+        packed
+            .iter()
+            .enumerate()
+            .map(|(i, byte)| 112 + (byte & 15 | fifth(i))),
+    );
+    codes.extend(
+        packed
+            .iter()
+            .enumerate()
+            .map(|(i, byte)| 112 + (byte >> 4 | fifth(i + 16))),
+    );
 }
 
 /// The eight 6-bit (scale, minimum) pairs of a `_K` block.
 fn pairs(packed: &[u8; 12]) -> [(u8, u8); 8] {
     let [s0, s1, s2, s3, m0, m1, m2, m3, x0, x1, x2, x3] = *packed;
     let late = |extra: u8, scale: u8, minimum: u8| {
-        (
-            extra & 15 | (scale >> 6) << 4,
-            extra >> 4 | (minimum >> 6) << 4,
-        )
+        (extra & 15 | (scale >> 6) << 4, extra >> 4 | (minimum >> 6) << 4)
     };
     [
         (s0 & 63, m0 & 63),
@@ -324,7 +352,9 @@ fn six_k(block: &[u8; 210], out: &mut Codes) {
 /// Rounds numbers to 8 bits in blocks of 32, symmetric; a block of zeros has a scale that is not zero.
 pub fn round(numbers: &[f32], out: &mut Codes) {
     for block in numbers.chunks(Layout::ROUNDED.block) {
-        let largest = block.iter().fold(0f32, |largest, number| largest.max(number.abs()));
+        let largest = block
+            .iter()
+            .fold(0f32, |largest, number| largest.max(number.abs()));
         let scale = (largest / 127.0).max(1e-12);
         out.scales.push(scale);
         out.codes.extend(block.iter().map(|number| {

@@ -64,12 +64,30 @@ impl<'a> Decoder<'a> {
         let mut part: Option<String> = None;
         for layer in 0..self.family.layers {
             let block = format!("blk.{layer}.");
-            let (normal, sum) = self.norm(&x, part.as_deref(), &format!("layers.{layer}.input_norm"), &format!("{block}attn_norm.weight"))?;
+            let (normal, sum) = self.norm(
+                &x,
+                part.as_deref(),
+                &format!("layers.{layer}.input_norm"),
+                &format!("{block}attn_norm.weight"),
+            )?;
             let out = self.attention(layer, &normal)?;
-            let out = self.after(&out, &format!("layers.{layer}.after_attention"), &format!("{block}post_attention_norm.weight"))?;
-            let (normal, sum) = self.norm(&sum, Some(&out), &format!("layers.{layer}.post_norm"), &format!("{block}ffn_norm.weight"))?;
+            let out = self.after(
+                &out,
+                &format!("layers.{layer}.after_attention"),
+                &format!("{block}post_attention_norm.weight"),
+            )?;
+            let (normal, sum) = self.norm(
+                &sum,
+                Some(&out),
+                &format!("layers.{layer}.post_norm"),
+                &format!("{block}ffn_norm.weight"),
+            )?;
             let out = self.feed_forward(layer, &normal)?;
-            let out = self.after(&out, &format!("layers.{layer}.after_mlp"), &format!("{block}post_ffw_norm.weight"))?;
+            let out = self.after(
+                &out,
+                &format!("layers.{layer}.after_mlp"),
+                &format!("{block}post_ffw_norm.weight"),
+            )?;
             (x, part) = (sum, Some(out));
         }
         let (normal, _) = self.norm(&x, part.as_deref(), "final_norm", "output_norm.weight")?;
@@ -97,7 +115,11 @@ impl<'a> Decoder<'a> {
             for part in ["key", "value"] {
                 let before = [batch, heads, Side::Free("past_sequence_length"), dim];
                 let after = [batch, heads, Side::Free("present_sequence_length"), dim];
-                graph.input(&format!("past_key_values.{layer}.{part}"), Element::Float, &before);
+                graph.input(
+                    &format!("past_key_values.{layer}.{part}"),
+                    Element::Float,
+                    &before,
+                );
                 graph.output(&format!("present.{layer}.{part}"), Element::Float, &after);
             }
         }
@@ -113,20 +135,39 @@ impl<'a> Decoder<'a> {
             graph.floats(&format!("{name}sin_cache"), &sides, &sin)?;
         }
         let one = graph.list(&[1]);
-        let length = graph.node(Node::new("ReduceSum", &["attention_mask", &one]).int("keepdims", 0).named("mask/length"));
+        let length = graph.node(
+            Node::new("ReduceSum", &["attention_mask", &one])
+                .int("keepdims", 0)
+                .named("mask/length"),
+        );
         let last = graph.node(Node::new("Sub", &[&length, &one]));
-        graph.node(Node::new("Cast", &[&last]).int("to", Element::Int32 as i64).gives(&["seqlens_k"]));
+        graph.node(
+            Node::new("Cast", &[&last])
+                .int("to", Element::Int32 as i64)
+                .gives(&["seqlens_k"]),
+        );
         let shape = graph.node(Node::new("Shape", &["attention_mask"]));
         let index = graph.number(1);
         let total = graph.node(Node::new("Gather", &[&shape, &index]).int("axis", 0));
-        graph.node(Node::new("Cast", &[&total]).int("to", Element::Int32 as i64).gives(&["total_len"]));
+        graph.node(
+            Node::new("Cast", &[&total])
+                .int("to", Element::Int32 as i64)
+                .gives(&["total_len"]),
+        );
         Ok(())
     }
 
     // ---- matrices
 
     /// `x` times a stack of matrices; `layout` as [`Matrices::layout`] says, with a bias if there is one.
-    fn linear(&mut self, x: &str, names: &[String], key: &str, layout: Layout, bias: Option<&[f32]>) -> Result<String, GgufError> {
+    fn linear(
+        &mut self,
+        x: &str,
+        names: &[String],
+        key: &str,
+        layout: Layout,
+        bias: Option<&[f32]>,
+    ) -> Result<String, GgufError> {
         let bias = match bias {
             Some(numbers) => {
                 let name = format!("{key}.bias");
@@ -143,20 +184,31 @@ impl<'a> Decoder<'a> {
         self.matrices.store_floats(&mut self.graph, names, &weight)?;
         let product = self.times_floats(x, &weight, key, None);
         Ok(match bias {
-            Some(bias) => self.graph.node(Node::new("Add", &[&product, &bias]).named(format!("{key}/biased"))),
+            Some(bias) => self
+                .graph
+                .node(Node::new("Add", &[&product, &bias]).named(format!("{key}/biased"))),
             None => product,
         })
     }
 
     fn times_floats(&mut self, x: &str, weight: &str, key: &str, output: Option<&str>) -> String {
-        let node = Node::ms("FusedMatMul", &[x, weight]).int("transB", 1).named(format!("{key}/MatMul"));
+        let node = Node::ms("FusedMatMul", &[x, weight])
+            .int("transB", 1)
+            .named(format!("{key}/MatMul"));
         self.graph.node(match output {
             Some(output) => node.gives(&[output]),
             None => node,
         })
     }
 
-    fn times(&mut self, x: &str, stored: &Stored, key: &str, bias: Option<&str>, output: Option<&str>) -> String {
+    fn times(
+        &mut self,
+        x: &str,
+        stored: &Stored,
+        key: &str,
+        bias: Option<&str>,
+        output: Option<&str>,
+    ) -> String {
         let mut inputs = vec![x, &stored.codes, &stored.scales];
         if let Some(bias) = bias {
             inputs.extend(["", "", bias]);
@@ -178,8 +230,12 @@ impl<'a> Decoder<'a> {
         // a block's weights are scale (code - centre) + offset: the offset times the sum of the block of x
         let product = self.graph.node(node);
         let sums = self.block_sums(x, stored.columns, stored.layout.block);
-        let offset = self.graph.node(Node::new("MatMul", &[&sums, offsets]).named(format!("{key}/offset")));
-        self.graph.node(last(Node::new("Add", &[&product, &offset]).named(format!("{key}/corrected"))))
+        let offset = self
+            .graph
+            .node(Node::new("MatMul", &[&sums, offsets]).named(format!("{key}/offset")));
+        self.graph.node(last(
+            Node::new("Add", &[&product, &offset]).named(format!("{key}/corrected")),
+        ))
     }
 
     /// The sum of each block of `x`, once for everybody who needs it.
@@ -189,14 +245,23 @@ impl<'a> Decoder<'a> {
             let split = self.graph.list(&[0, 0, (columns / block) as i64, block as i64]);
             let parts = self.graph.node(Node::new("Reshape", &[x, &split]));
             let axis = self.graph.list(&[-1]);
-            self.graph
-                .node(Node::new("ReduceSum", &[&parts, &axis]).int("keepdims", 0).gives(&[&name]));
+            self.graph.node(
+                Node::new("ReduceSum", &[&parts, &axis])
+                    .int("keepdims", 0)
+                    .gives(&[&name]),
+            );
         }
         name
     }
 
     /// (Normalised sum, sum) of the stream and what a part of a layer adds to it.
-    fn norm(&mut self, x: &str, part: Option<&str>, key: &str, tensor: &str) -> Result<(String, String), GgufError> {
+    fn norm(
+        &mut self,
+        x: &str,
+        part: Option<&str>,
+        key: &str,
+        tensor: &str,
+    ) -> Result<(String, String), GgufError> {
         let gamma = self.gamma(key, tensor, self.family.width)?;
         let epsilon = self.family.epsilon;
         let Some(part) = part else {
@@ -225,7 +290,9 @@ impl<'a> Decoder<'a> {
             return Ok(x.to_owned());
         }
         let gamma = self.gamma(key, tensor, self.family.width)?;
-        Ok(self.graph.node(rms_norm(x, &gamma, self.family.epsilon).named(key)))
+        Ok(self
+            .graph
+            .node(rms_norm(x, &gamma, self.family.epsilon).named(key)))
     }
 
     // ---- the parts of the network
@@ -236,11 +303,17 @@ impl<'a> Decoder<'a> {
         let (x, table) = if self.variant == Variant::Fp32 {
             let name = "embed_tokens.weight";
             self.matrices.store_floats(&mut self.graph, &names, name)?;
-            let x = self.graph.node(Node::new("Gather", &[name, "input_ids"]).int("axis", 0).named("embed_tokens"));
+            let x = self.graph.node(
+                Node::new("Gather", &[name, "input_ids"])
+                    .int("axis", 0)
+                    .named("embed_tokens"),
+            );
             (x, Table::Floats(name.to_owned()))
         } else {
             let layout = self.matrices.layout(&names)?.unwrap_or(Layout::ROUNDED).widened();
-            let stored = self.matrices.store(&mut self.graph, &names, "embed_tokens", layout)?;
+            let stored = self
+                .matrices
+                .store(&mut self.graph, &names, "embed_tokens", layout)?;
             let g = &mut self.graph;
             // operators of ONNX itself keep this on every execution provider
             let codes = g.node(Node::new("Gather", &[&stored.codes, "input_ids"]).int("axis", 0));
@@ -266,7 +339,9 @@ impl<'a> Decoder<'a> {
             return Ok((x, table));
         };
         let scale = self.graph.scalar(scale);
-        let x = self.graph.node(Node::new("Mul", &[&x, &scale]).named("embed_tokens/scaled"));
+        let x = self
+            .graph
+            .node(Node::new("Mul", &[&x, &scale]).named("embed_tokens/scaled"));
         Ok((x, table))
     }
 
@@ -279,7 +354,8 @@ impl<'a> Decoder<'a> {
         let names = ["output.weight".to_owned()];
         if !self.family.tied {
             if self.variant == Variant::Fp32 {
-                self.matrices.store_floats(&mut self.graph, &names, "lm_head.weight")?;
+                self.matrices
+                    .store_floats(&mut self.graph, &names, "lm_head.weight")?;
                 self.times_floats(&x, "lm_head.weight", "lm_head", Some("logits"));
             } else {
                 let layout = self.matrices.layout(&names)?.unwrap_or(Layout::ROUNDED);
@@ -304,13 +380,20 @@ impl<'a> Decoder<'a> {
         for (part, width) in ["q.bias", "k.bias", "v.bias"].iter().zip(widths) {
             if self.matrices.has(&name(part)) {
                 if family.kind == Kind::Llama {
-                    return Err(GgufError::not_handled("a llama with biases on its attention", "take another model"));
+                    return Err(GgufError::not_handled(
+                        "a llama with biases on its attention",
+                        "take another model",
+                    ));
                 }
                 biases.push(self.matrices.floats(&name(part), width)?);
             }
         }
         let head_norms = matches!(family.kind, Kind::Qwen3 | Kind::Gemma3);
-        let common = if self.variant == Variant::Fp32 { Some(Layout::ROUNDED) } else { self.matrices.layout(&names)? };
+        let common = if self.variant == Variant::Fp32 {
+            Some(Layout::ROUNDED)
+        } else {
+            self.matrices.layout(&names)?
+        };
         let (query, keys, values) = match common {
             Some(layout) if !head_norms => {
                 let bias = biases.concat();
@@ -332,14 +415,28 @@ impl<'a> Decoder<'a> {
         };
         let (query, keys) = if head_norms {
             (
-                self.head_norm(&query, family.heads, &format!("{key}.q_norm"), &name("q_norm.weight"))?,
-                self.head_norm(&keys, family.kv_heads, &format!("{key}.k_norm"), &name("k_norm.weight"))?,
+                self.head_norm(
+                    &query,
+                    family.heads,
+                    &format!("{key}.q_norm"),
+                    &name("q_norm.weight"),
+                )?,
+                self.head_norm(
+                    &keys,
+                    family.kv_heads,
+                    &format!("{key}.k_norm"),
+                    &name("k_norm.weight"),
+                )?,
             )
         } else {
             (query, keys)
         };
         let local = family.local_of(layer);
-        let tables = if local.is_some() { ["local_cos_cache", "local_sin_cache"] } else { ["cos_cache", "sin_cache"] };
+        let tables = if local.is_some() {
+            ["local_cos_cache", "local_sin_cache"]
+        } else {
+            ["cos_cache", "sin_cache"]
+        };
         let past = ["key", "value"].map(|part| format!("past_key_values.{layer}.{part}"));
         let present = ["key", "value"].map(|part| format!("present.{layer}.{part}"));
         let out = format!("{key}/out");
@@ -348,7 +445,18 @@ impl<'a> Decoder<'a> {
         let [cos, sin] = tables;
         let node = Node::ms(
             "GroupQueryAttention",
-            &[&query, &keys, &values, past_key, past_value, "seqlens_k", "total_len", cos, sin, "position_ids"],
+            &[
+                &query,
+                &keys,
+                &values,
+                past_key,
+                past_value,
+                "seqlens_k",
+                "total_len",
+                cos,
+                sin,
+                "position_ids",
+            ],
         )
         .int("num_heads", family.heads as i64)
         .int("kv_num_heads", family.kv_heads as i64)
@@ -367,7 +475,11 @@ impl<'a> Decoder<'a> {
     /// `x` times one matrix.
     fn alone(&mut self, x: &str, name: &str, key: &str) -> Result<String, GgufError> {
         let names = [name.to_owned()];
-        let layout = if self.variant == Variant::Fp32 { None } else { self.matrices.layout(&names)? };
+        let layout = if self.variant == Variant::Fp32 {
+            None
+        } else {
+            self.matrices.layout(&names)?
+        };
         self.linear(x, &names, key, layout.unwrap_or(Layout::ROUNDED), None)
     }
 
@@ -388,13 +500,21 @@ impl<'a> Decoder<'a> {
     fn feed_forward(&mut self, layer: usize, x: &str) -> Result<String, GgufError> {
         let (key, inner) = (format!("layers.{layer}.mlp"), self.family.inner as i64);
         let names = ["gate", "up"].map(|part| format!("blk.{layer}.ffn_{part}.weight"));
-        let common = if self.variant == Variant::Fp32 { Some(Layout::ROUNDED) } else { self.matrices.layout(&names)? };
+        let common = if self.variant == Variant::Fp32 {
+            Some(Layout::ROUNDED)
+        } else {
+            self.matrices.layout(&names)?
+        };
         let (gate, up) = if let Some(layout) = common {
             let both = self.linear(x, &names, &format!("{key}.gate_up"), layout, None)?;
             let sizes = self.graph.list(&[inner, inner]);
             let (gate, up) = (format!("{key}/gate"), format!("{key}/up"));
-            self.graph
-                .node(Node::new("Split", &[&both, &sizes]).int("axis", -1).gives(&[&gate, &up]).named(format!("{key}/split")));
+            self.graph.node(
+                Node::new("Split", &[&both, &sizes])
+                    .int("axis", -1)
+                    .gives(&[&gate, &up])
+                    .named(format!("{key}/split")),
+            );
             (gate, up)
         } else {
             let [gate, up] = &names;
@@ -405,11 +525,19 @@ impl<'a> Decoder<'a> {
         };
         let active = self.graph.node(match self.family.kind {
             // with alpha 1 it is SiLU, fused
-            Kind::Llama | Kind::Qwen2 | Kind::Qwen3 => Node::ms("QuickGelu", &[&gate]).float("alpha", 1.0).named(format!("{key}/silu")),
+            Kind::Llama | Kind::Qwen2 | Kind::Qwen3 => Node::ms("QuickGelu", &[&gate])
+                .float("alpha", 1.0)
+                .named(format!("{key}/silu")),
             Kind::Gemma3 => Node::ms("FastGelu", &[&gate]).named(format!("{key}/gelu")),
         });
-        let product = self.graph.node(Node::new("Mul", &[&active, &up]).named(format!("{key}/gated")));
-        self.alone(&product, &format!("blk.{layer}.ffn_down.weight"), &format!("{key}.down"))
+        let product = self
+            .graph
+            .node(Node::new("Mul", &[&active, &up]).named(format!("{key}/gated")));
+        self.alone(
+            &product,
+            &format!("blk.{layer}.ffn_down.weight"),
+            &format!("{key}.down"),
+        )
     }
 }
 
@@ -436,7 +564,11 @@ fn rotary_tables(rotary: &Rotary, dim: usize, positions: usize) -> (Vec<f32>, Ve
             libm::pow(rotary.base, -2.0 * index as f64 / dim as f64) / (factor * rotary.stretch)
         })
         .collect();
-    let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |frequency| position as f64 * frequency));
+    let angles = (0..positions).flat_map(|position| {
+        frequencies
+            .iter()
+            .map(move |frequency| position as f64 * frequency)
+    });
     angles
         .map(|angle| (libm::cos(angle) as f32, libm::sin(angle) as f32))
         .unzip()

@@ -193,7 +193,11 @@ fn unusual(what: &str) -> GgufError {
 
 /// What the graph would silently leave out.
 fn refuse_unusual(gguf: &GgufFile) -> Result<(), GgufError> {
-    if gguf.value("split.count").and_then(Value::as_u64).is_some_and(|count| count > 1) {
+    if gguf
+        .value("split.count")
+        .and_then(Value::as_u64)
+        .is_some_and(|count| count > 1)
+    {
         return Err(GgufError::not_handled(
             "a model in several files",
             "join them with llama.cpp's llama-gguf-split --merge, or take a smaller one",
@@ -205,7 +209,11 @@ fn refuse_unusual(gguf: &GgufFile) -> Result<(), GgufError> {
     if float(gguf, "final_logit_softcapping").is_some() || float(gguf, "attn_logit_softcapping").is_some() {
         return Err(unusual("bounded scores"));
     }
-    let lists = ["attention.head_count", "attention.head_count_kv", "feed_forward_length"];
+    let lists = [
+        "attention.head_count",
+        "attention.head_count_kv",
+        "feed_forward_length",
+    ];
     if lists
         .iter()
         .any(|key| gguf.parameter(key).is_some_and(|value| value.as_list().is_some()))
@@ -213,7 +221,12 @@ fn refuse_unusual(gguf: &GgufFile) -> Result<(), GgufError> {
         return Err(unusual("layers of different shapes"));
     }
     let known = |name: &str| {
-        const OUTER: [&str; 4] = ["token_embd.weight", "output.weight", "output_norm.weight", "rope_freqs.weight"];
+        const OUTER: [&str; 4] = [
+            "token_embd.weight",
+            "output.weight",
+            "output_norm.weight",
+            "rope_freqs.weight",
+        ];
         const INNER: [&str; 16] = [
             "attn_norm.weight",
             "attn_q.weight",
@@ -249,7 +262,9 @@ fn stretch(gguf: &GgufFile) -> Result<f64, GgufError> {
         None | Some("none" | "linear") => {}
         Some(other) => return Err(unusual(&format!("positions stretched by `{other}`"))),
     }
-    Ok(float(gguf, "rope.scaling.factor").filter(|factor| *factor > 0.0).unwrap_or(1.0))
+    Ok(float(gguf, "rope.scaling.factor")
+        .filter(|factor| *factor > 0.0)
+        .unwrap_or(1.0))
 }
 
 fn factors(gguf: &GgufFile, dim: usize) -> Result<Vec<f32>, GgufError> {

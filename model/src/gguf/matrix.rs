@@ -23,7 +23,9 @@ pub struct Matrices<'a> {
 
 impl std::fmt::Debug for Matrices<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Matrices").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("Matrices")
+            .field("report", &self.report)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +117,9 @@ impl<'a> Matrices<'a> {
     pub fn floats(&mut self, name: &str, length: usize) -> Result<Vec<f32>, GgufError> {
         let tensor = self.gguf.tensor(name)?;
         if tensor.rows * tensor.columns != length {
-            return Err(self.gguf.damaged(format!("its tensor `{name}` has the wrong size")));
+            return Err(self
+                .gguf
+                .damaged(format!("its tensor `{name}` has the wrong size")));
         }
         let mut floats = Vec::with_capacity(length);
         self.rows(name, &mut |tensor, row| {
@@ -129,7 +133,12 @@ impl<'a> Matrices<'a> {
     ///
     /// # Errors
     /// As [`store`](Self::store).
-    pub fn store_floats(&mut self, graph: &mut GraphWriter, names: &[String], key: &str) -> Result<(usize, usize), GgufError> {
+    pub fn store_floats(
+        &mut self,
+        graph: &mut GraphWriter,
+        names: &[String],
+        key: &str,
+    ) -> Result<(usize, usize), GgufError> {
         let (rows, columns) = self.shape(names)?;
         let weight = graph.begin(key, Element::Float, &[rows, columns])?;
         let mut floats = Vec::new();
@@ -194,7 +203,14 @@ impl<'a> Matrices<'a> {
                     return graph.put(&codes.codes);
                 }
                 packed.clear();
-                packed.extend(codes.codes.as_chunks().0.iter().map(|[low, high]| low | high << 4));
+                packed.extend(
+                    codes
+                        .codes
+                        .as_chunks()
+                        .0
+                        .iter()
+                        .map(|[low, high]| low | high << 4),
+                );
                 graph.put(&packed)
             })?;
             match from {
@@ -218,7 +234,9 @@ impl<'a> Matrices<'a> {
         for name in names {
             let tensor = self.gguf.tensor(name)?;
             if columns != 0 && tensor.columns != columns {
-                return Err(self.gguf.damaged(format!("its tensor `{name}` does not fit its neighbours")));
+                return Err(self
+                    .gguf
+                    .damaged(format!("its tensor `{name}` does not fit its neighbours")));
             }
             rows += tensor.rows;
             columns = tensor.columns;
@@ -235,7 +253,9 @@ impl<'a> Matrices<'a> {
         let tensor = self.gguf.tensor(name)?;
         let shuffled = self.family.shuffled_rows(name);
         if shuffled.is_some_and(|head| !tensor.rows.is_multiple_of(head)) {
-            return Err(self.gguf.damaged(format!("its tensor `{name}` is no whole number of heads")));
+            return Err(self
+                .gguf
+                .damaged(format!("its tensor `{name}` is no whole number of heads")));
         }
         let step = shuffled.unwrap_or_else(|| (BATCH / tensor.row_bytes).max(1));
         let mut bytes = Vec::new();
@@ -244,9 +264,16 @@ impl<'a> Matrices<'a> {
             self.gguf.read_rows(tensor, first, count, &mut bytes)?;
             for row in 0..count {
                 let half = count / 2;
-                let from = if shuffled.is_some() { row % half * 2 + row / half } else { row };
+                let from = if shuffled.is_some() {
+                    row % half * 2 + row / half
+                } else {
+                    row
+                };
                 let start = from * tensor.row_bytes;
-                each(tensor, bytes.get(start..start + tensor.row_bytes).unwrap_or_default())?;
+                each(
+                    tensor,
+                    bytes.get(start..start + tensor.row_bytes).unwrap_or_default(),
+                )?;
             }
             self.done += bytes.len() as u64;
             if !(self.progress)(self.done.min(self.total), self.total) {
@@ -260,6 +287,8 @@ impl<'a> Matrices<'a> {
 fn transposed(numbers: &[f32], columns: usize) -> Vec<f32> {
     let rows = numbers.len() / columns.max(1);
     (0..columns)
-        .flat_map(|column| (0..rows).map(move |row| numbers.get(row * columns + column).copied().unwrap_or_default()))
+        .flat_map(|column| {
+            (0..rows).map(move |row| numbers.get(row * columns + column).copied().unwrap_or_default())
+        })
         .collect()
 }

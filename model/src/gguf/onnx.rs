@@ -177,10 +177,12 @@ impl GraphWriter {
     /// [`GgufError::NotWritten`].
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), GgufError> {
         self.at += bytes.len() as u64;
-        self.data.write_all(bytes).map_err(|source| GgufError::NotWritten {
-            file: data_of(&self.file),
-            source,
-        })
+        self.data
+            .write_all(bytes)
+            .map_err(|source| GgufError::NotWritten {
+                file: data_of(&self.file),
+                source,
+            })
     }
 
     /// Ends a weight.
@@ -207,7 +209,13 @@ impl GraphWriter {
     ///
     /// # Errors
     /// [`GgufError::NotWritten`].
-    pub fn weight(&mut self, name: &str, element: Element, sides: &[usize], bytes: &[u8]) -> Result<(), GgufError> {
+    pub fn weight(
+        &mut self,
+        name: &str,
+        element: Element,
+        sides: &[usize],
+        bytes: &[u8],
+    ) -> Result<(), GgufError> {
         if !self.claim(name) {
             return Ok(());
         }
@@ -236,7 +244,12 @@ impl GraphWriter {
     pub fn list(&mut self, numbers: &[i64]) -> String {
         let digits: Vec<String> = numbers.iter().map(i64::to_string).collect();
         let name = format!("list_{}", digits.join("_").replace('-', "m"));
-        self.near(name, Element::Int64, &[numbers.len()], numbers.iter().flat_map(|n| n.to_le_bytes()).collect())
+        self.near(
+            name,
+            Element::Int64,
+            &[numbers.len()],
+            numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        )
     }
 
     /// A whole number without a shape. Returns its name.

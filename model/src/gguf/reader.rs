@@ -288,7 +288,10 @@ impl Source {
         for _ in 0..tensors {
             places.push(self.tensor()?);
         }
-        let alignment = metadata.get("general.alignment").and_then(Value::as_u64).unwrap_or(32);
+        let alignment = metadata
+            .get("general.alignment")
+            .and_then(Value::as_u64)
+            .unwrap_or(32);
         if !alignment.is_power_of_two() || alignment > 1 << 20 {
             return damaged(format!("its tensors are aligned to {alignment} bytes"));
         }
@@ -330,13 +333,20 @@ impl Source {
             )
         })?;
         let columns = sizes.first().copied().unwrap_or(1);
-        let rows = sizes.iter().skip(1).try_fold(1u64, |rows, size| rows.checked_mul(*size));
+        let rows = sizes
+            .iter()
+            .skip(1)
+            .try_fold(1u64, |rows, size| rows.checked_mul(*size));
         let (Ok(columns), Some(Ok(rows))) = (usize::try_from(columns), rows.map(usize::try_from)) else {
             return damaged(format!("its tensor `{name}` is larger than any memory"));
         };
         let row_bytes = match format.row_bytes(columns) {
             Some(bytes) if columns > 0 && rows > 0 => bytes,
-            _ => return damaged(format!("rows of its tensor `{name}` are no whole number of blocks")),
+            _ => {
+                return damaged(format!(
+                    "rows of its tensor `{name}` are no whole number of blocks"
+                ));
+            }
         };
         let tensor = Tensor {
             columns,

@@ -24,9 +24,15 @@ pub(super) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Reads them.
     pub(super) fn of(gguf: &'a GgufFile) -> Result<Self, GgufError> {
-        let list = |key: &str| gguf.value(&format!("tokenizer.ggml.{key}")).and_then(Value::as_list);
+        let list = |key: &str| {
+            gguf.value(&format!("tokenizer.ggml.{key}"))
+                .and_then(Value::as_list)
+        };
         let texts = list("tokens").ok_or_else(|| gguf.damaged("it has no tokenizer"))?;
-        let (kinds, scores) = (list("token_type").unwrap_or_default(), list("scores").unwrap_or_default());
+        let (kinds, scores) = (
+            list("token_type").unwrap_or_default(),
+            list("scores").unwrap_or_default(),
+        );
         let all = texts.iter().enumerate().map(|(id, text)| {
             let kind = kinds.get(id).and_then(Value::as_u64).unwrap_or(NORMAL);
             let score = scores.get(id).and_then(Value::as_f64).unwrap_or_default();
@@ -175,7 +181,8 @@ fn byte_level_bpe(gguf: &GgufFile, tokens: &Tokens<'_>) -> Result<Json, GgufErro
             vocabulary.remove(*text);
         }
     }
-    let post = json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true});
+    let post =
+        json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true});
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": tokens.added(),
         "normalizer": normaliser, "pre_tokenizer": pre,

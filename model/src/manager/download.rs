@@ -209,7 +209,10 @@ pub(super) async fn fetch(
 fn check(file: &Path, wanted: &Wanted) -> Result<(), String> {
     let (bytes, sha256) = files::fingerprint(file).map_err(|error| error.to_string())?;
     if wanted.bytes.is_some_and(|expected| expected != bytes) {
-        return Err(format!("{bytes} bytes instead of {}", wanted.bytes.unwrap_or_default()));
+        return Err(format!(
+            "{bytes} bytes instead of {}",
+            wanted.bytes.unwrap_or_default()
+        ));
     }
     match &wanted.sha256 {
         Some(expected) if !expected.eq_ignore_ascii_case(&sha256) => {
@@ -258,11 +261,20 @@ async fn attempt(
         }
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
             partial.forget();
-            return Ok(Attempt::Again("the server sent another part than the one asked for".into(), None));
+            return Ok(Attempt::Again(
+                "the server sent another part than the one asked for".into(),
+                None,
+            ));
         }
         status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-            let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            return Ok(Attempt::Again(format!("the server answers {status}"), wait.map(Duration::from_secs)));
+            let wait = response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            return Ok(Attempt::Again(
+                format!("the server answers {status}"),
+                wait.map(Duration::from_secs),
+            ));
         }
         status => return Err(refused(&wanted.path, status)),
     }
@@ -319,7 +331,9 @@ fn range_start(response: &Response) -> Option<u64> {
 pub(super) fn refused(what: &str, status: StatusCode) -> DownloadError {
     let reason = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            format!("{status}; it may need an account that has accepted the model's licence: give its token with --token")
+            format!(
+                "{status}; it may need an account that has accepted the model's licence: give its token with --token"
+            )
         }
         StatusCode::NOT_FOUND => format!("{status}; look whether the name is spelt as on the hub"),
         _ => status.to_string(),

@@ -24,7 +24,9 @@ impl Needs {
         let length = |path: &std::path::Path| path.metadata().map_or(0, |data| data.len());
         let beside = artifact.weight_files();
         let weights = length(&artifact.graph) + beside.iter().map(|file| length(file)).sum::<u64>();
-        let context = artifact.context_length.map_or(context, |limit| limit.min(context));
+        let context = artifact
+            .context_length
+            .map_or(context, |limit| limit.min(context));
         Self {
             weights,
             cache: cache_bytes_per_token(artifact).unwrap_or(0) * context as u64,
@@ -70,13 +72,20 @@ impl Fit {
     pub fn summary(&self) -> String {
         let size = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
         match (self.fits(), self.available) {
-            (Some(true), Some(there)) => format!("fits: needs about {}, {} are free", size(self.needed), size(there)),
+            (Some(true), Some(there)) => format!(
+                "fits: needs about {}, {} are free",
+                size(self.needed),
+                size(there)
+            ),
             (Some(false), Some(there)) => format!(
                 "does not fit: needs about {}, {} are free; take a smaller model or one with fewer bits",
                 size(self.needed),
                 size(there)
             ),
-            _ => format!("needs about {}; this system does not tell what is free", size(self.needed)),
+            _ => format!(
+                "needs about {}; this system does not tell what is free",
+                size(self.needed)
+            ),
         }
     }
 }
@@ -85,7 +94,12 @@ impl Fit {
 fn cache_bytes_per_token(artifact: &Artifact) -> Option<u64> {
     let text = fs::read_to_string(artifact.folder.join("config.json")).ok()?;
     let config: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let size = |key: &str| config.get(key).or_else(|| config.get("text_config")?.get(key))?.as_u64();
+    let size = |key: &str| {
+        config
+            .get(key)
+            .or_else(|| config.get("text_config")?.get(key))?
+            .as_u64()
+    };
     let heads = size("num_attention_heads")?;
     let dim = size("head_dim").or_else(|| size("hidden_size")?.checked_div(heads))?;
     let kv_heads = size("num_key_value_heads").unwrap_or(heads);
@@ -94,7 +108,9 @@ fn cache_bytes_per_token(artifact: &Artifact) -> Option<u64> {
 
 /// `MemAvailable` of Linux's /proc/meminfo, in bytes.
 fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }
@@ -113,7 +129,10 @@ mod tests {
         };
         assert_eq!(fit(there).fits(), Some(true));
         let words = fit(8_000_000_000).summary();
-        assert!(words.contains("does not fit") && words.contains("8.0 GB") && words.contains("4.1 GB"), "{words}");
+        assert!(
+            words.contains("does not fit") && words.contains("8.0 GB") && words.contains("4.1 GB"),
+            "{words}"
+        );
         let unknown = Fit {
             needed: 1,
             available: available("nonsense"),

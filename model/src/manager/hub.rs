@@ -97,28 +97,41 @@ impl Hub {
         let commit = listing.sha.clone();
         let revision = commit.clone().unwrap_or_else(|| revision.to_owned());
         let wanted = |sibling: &Sibling| Wanted {
-            url: self.address(model.split('/').chain(["resolve", &revision]).chain(sibling.rfilename.split('/'))),
+            url: self.address(
+                model
+                    .split('/')
+                    .chain(["resolve", &revision])
+                    .chain(sibling.rfilename.split('/')),
+            ),
             path: sibling.rfilename.clone(),
             bytes: sibling.size,
             sha256: sibling.lfs.as_ref().and_then(|lfs| lfs.sha256.clone()),
         };
-        let siblings: Vec<&Sibling> = listing.siblings.iter().filter(|one| is_plain(&one.rfilename)).collect();
+        let siblings: Vec<&Sibling> = listing
+            .siblings
+            .iter()
+            .filter(|one| is_plain(&one.rfilename))
+            .collect();
         let unsuitable = |reason: String| DownloadError::Unsuitable {
             what: model.to_owned(),
             reason,
         };
-        let plan = if choice.file.is_none() && siblings.iter().any(|one| graph_variant(&one.rfilename).is_some()) {
-            let graph = choose_graph(&siblings, choice.variant.as_deref()).map_err(unsuitable)?;
-            let mine = |one: &&&Sibling| {
-                SETTINGS.contains(&one.rfilename.as_str())
-                    || one.rfilename == graph
-                    || one.rfilename.strip_prefix(&graph).is_some_and(|rest| rest.starts_with("_data") || rest.starts_with(".data"))
+        let plan =
+            if choice.file.is_none() && siblings.iter().any(|one| graph_variant(&one.rfilename).is_some()) {
+                let graph = choose_graph(&siblings, choice.variant.as_deref()).map_err(unsuitable)?;
+                let mine = |one: &&&Sibling| {
+                    SETTINGS.contains(&one.rfilename.as_str())
+                        || one.rfilename == graph
+                        || one
+                            .rfilename
+                            .strip_prefix(&graph)
+                            .is_some_and(|rest| rest.starts_with("_data") || rest.starts_with(".data"))
+                };
+                Plan::Onnx(siblings.iter().filter(mine).map(|one| wanted(one)).collect())
+            } else {
+                let file = choose_gguf(&siblings, choice.file.as_deref()).map_err(unsuitable)?;
+                Plan::Gguf(wanted(file))
             };
-            Plan::Onnx(siblings.iter().filter(mine).map(|one| wanted(one)).collect())
-        } else {
-            let file = choose_gguf(&siblings, choice.file.as_deref()).map_err(unsuitable)?;
-            Plan::Gguf(wanted(file))
-        };
         Ok((plan, commit))
     }
 
@@ -130,7 +143,12 @@ impl Hub {
         })
     }
 
-    async fn listing(&self, client: &reqwest::Client, model: &str, url: Url) -> Result<Listing, DownloadError> {
+    async fn listing(
+        &self,
+        client: &reqwest::Client,
+        model: &str,
+        url: Url,
+    ) -> Result<Listing, DownloadError> {
         let mut pause = self.retries.pause;
         let mut reason = String::new();
         for _ in 0..self.retries.attempts.max(1) {
@@ -203,11 +221,21 @@ fn choose_graph(siblings: &[&Sibling], wanted: Option<&str>) -> Result<String, S
         .into_iter()
         .find(|(_, variant, _)| wanted.is_none_or(|wanted| wanted == variant))
         .map(|(_, _, file)| file)
-        .ok_or_else(|| format!("no variant `{}`; it has {}", wanted.unwrap_or_default(), names.join(", ")))
+        .ok_or_else(|| {
+            format!(
+                "no variant `{}`; it has {}",
+                wanted.unwrap_or_default(),
+                names.join(", ")
+            )
+        })
 }
 
 fn choose_gguf<'a>(siblings: &[&'a Sibling], wanted: Option<&str>) -> Result<&'a Sibling, String> {
-    let files: Vec<&Sibling> = siblings.iter().copied().filter(|one| one.rfilename.ends_with(".gguf")).collect();
+    let files: Vec<&Sibling> = siblings
+        .iter()
+        .copied()
+        .filter(|one| one.rfilename.ends_with(".gguf"))
+        .collect();
     if let Some(wanted) = wanted {
         return files
             .iter()
@@ -217,7 +245,10 @@ fn choose_gguf<'a>(siblings: &[&'a Sibling], wanted: Option<&str>) -> Result<&'a
     }
     let rank = |one: &&&Sibling| {
         let name = one.rfilename.to_ascii_lowercase();
-        GGUF_FORMATS.iter().position(|format| name.contains(format)).unwrap_or(GGUF_FORMATS.len())
+        GGUF_FORMATS
+            .iter()
+            .position(|format| name.contains(format))
+            .unwrap_or(GGUF_FORMATS.len())
     };
     files
         .iter()
@@ -236,7 +267,16 @@ mod tests {
         for good in ["config.json", "onnx/model_q4.onnx", "a b.gguf"] {
             assert!(is_plain(good), "{good}");
         }
-        for bad in ["../x", "a/../b", "/etc/passwd", "a//b", "C:\\x", ".git/config", "a\\b", ""] {
+        for bad in [
+            "../x",
+            "a/../b",
+            "/etc/passwd",
+            "a//b",
+            "C:\\x",
+            ".git/config",
+            "a\\b",
+            "",
+        ] {
             assert!(!is_plain(bad), "{bad}");
         }
     }
@@ -259,7 +299,10 @@ mod tests {
         .into();
         let all: Vec<&Sibling> = all.iter().collect();
         assert_eq!(choose_gguf(&all, None).unwrap().rfilename, "model-Q4_K_M.gguf");
-        assert_eq!(choose_gguf(&all, Some("model-Q2_K.gguf")).unwrap().rfilename, "model-Q2_K.gguf");
+        assert_eq!(
+            choose_gguf(&all, Some("model-Q2_K.gguf")).unwrap().rfilename,
+            "model-Q2_K.gguf"
+        );
         assert!(choose_gguf(&all[3..], None).unwrap_err().contains("GGUF"));
         assert_eq!(choose_graph(&all, None).unwrap(), "onnx/model_q4.onnx");
         assert_eq!(choose_graph(&all, Some("fp32")).unwrap(), "onnx/model.onnx");

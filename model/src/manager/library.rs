@@ -114,6 +114,8 @@ pub struct GgufExtras {
     pub card: Option<PathBuf>,
     /// Becomes LICENSE.
     pub licence: Option<PathBuf>,
+    /// Becomes chat_template.jinja.
+    pub chat_template: Option<PathBuf>,
 }
 
 /// The folder of models.
@@ -222,7 +224,11 @@ impl Library {
         let id = id.map_or_else(|| staging::name_of(&stem), str::to_owned);
         let staging = self.stage(&id, false)?;
         let (_, sha256) = files::fingerprint(file).map_err(ManagerError::disk(file))?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let report = gguf::convert(file, staging.folder(), options, &mut |done, total| {
             tell(Progress {
                 what: &name,
@@ -237,7 +243,11 @@ impl Library {
                 return Err(error.into());
             }
         };
-        for (from, to) in [(&extras.card, "README.md"), (&extras.licence, "LICENSE")] {
+        for (from, to) in [
+            (&extras.card, "README.md"),
+            (&extras.licence, "LICENSE"),
+            (&extras.chat_template, "chat_template.jinja"),
+        ] {
             if let Some(from) = from {
                 fs::copy(from, staging.folder().join(to)).map_err(ManagerError::disk(from))?;
             }
@@ -277,17 +287,30 @@ impl Library {
                     self.bring(hub, &client, one, staging.folder(), tell).await?;
                 }
                 self.leave_only(&staging, &wanted)?;
-                let source = Source::Hub { model: from, revision };
+                let source = Source::Hub {
+                    model: from,
+                    revision,
+                };
                 Ok((self.finish(staging, source)?, None))
             }
             Plan::Gguf(wanted) => {
                 self.bring(hub, &client, &wanted, staging.folder(), tell).await?;
                 // the converter makes this folder anew, so the file waits beside it
                 let name = Path::new(&wanted.path).file_name().unwrap_or_default();
-                let kept = self.root.join(staging::FOLDER).join(format!("{id}.{}", name.to_string_lossy()));
+                let kept = self
+                    .root
+                    .join(staging::FOLDER)
+                    .join(format!("{id}.{}", name.to_string_lossy()));
                 fs::rename(staging.folder().join(&wanted.path), &kept).map_err(ManagerError::disk(&kept))?;
                 drop(staging);
-                let result = self.convert(&kept, Some(&id), options, &GgufExtras::default(), Some(from), tell);
+                let result = self.convert(
+                    &kept,
+                    Some(&id),
+                    options,
+                    &GgufExtras::default(),
+                    Some(from),
+                    tell,
+                );
                 fs::remove_file(&kept).map_err(ManagerError::disk(&kept))?;
                 let (installed, report) = result?;
                 Ok((installed, Some(report)))
@@ -367,7 +390,10 @@ impl Library {
     pub fn remember_speed(&self, id: &str, measured: &Measured) -> Result<(), ManagerError> {
         self.folder(id)?;
         let place = self.root.join(MEASURED);
-        let (file, partial) = (place.join(format!("{id}.json")), place.join(format!("{id}.partial")));
+        let (file, partial) = (
+            place.join(format!("{id}.json")),
+            place.join(format!("{id}.partial")),
+        );
         let text = serde_json::to_vec_pretty(measured).unwrap_or_default();
         fs::create_dir_all(&place)
             .and_then(|()| files::write(&partial, &text))

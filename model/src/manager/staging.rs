@@ -95,14 +95,21 @@ pub(super) fn walk(folder: &Path) -> std::io::Result<Vec<String>> {
 pub(super) fn check_name(id: &str) -> Result<(), ManagerError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let good = (1..=96).contains(&id.len()) && !id.starts_with('.') && id.chars().all(plain);
-    good.then_some(()).ok_or_else(|| ManagerError::Name(id.to_owned()))
+    good.then_some(())
+        .ok_or_else(|| ManagerError::Name(id.to_owned()))
 }
 
 /// A name made of any text.
 pub(super) fn name_of(text: &str) -> String {
     let plain: String = text
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .take(96)
         .collect();
     let plain = plain.trim_matches(['-', '.']).to_owned();

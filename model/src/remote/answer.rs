@@ -59,11 +59,19 @@ impl Server {
         if let Some(key) = &options.key {
             request = request.bearer_auth(key);
         }
-        let response = request.send().await.map_err(|error| unreachable(http::words(&error)))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| unreachable(http::words(&error)))?;
         let models = match response.status() {
             status if status.is_success() => {
-                let bytes = response.bytes().await.map_err(|error| unreachable(http::words(&error)))?;
-                serde_json::from_slice::<Models>(&bytes).map(|models| models.data).unwrap_or_default()
+                let bytes = response
+                    .bytes()
+                    .await
+                    .map_err(|error| unreachable(http::words(&error)))?;
+                serde_json::from_slice::<Models>(&bytes)
+                    .map(|models| models.data)
+                    .unwrap_or_default()
             }
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 return Err(RemoteError::Key {
@@ -173,7 +181,9 @@ impl Server {
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
         let bytes = response.bytes().await.unwrap_or_default();
-        let said = serde_json::from_slice(&bytes).ok().and_then(|value| wire::error_words(&value));
+        let said = serde_json::from_slice(&bytes)
+            .ok()
+            .and_then(|value| wire::error_words(&value));
         let host = self.options.host();
         let said = said.map_or_else(String::new, |said| format!(": {said}"));
         Err(match status {
@@ -188,9 +198,9 @@ impl Server {
                 Failure::Passing(format!("{status}{said}"), wait)
             }
             status if status.is_server_error() => Failure::Passing(format!("{status}{said}"), wait),
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
-                Failure::TooModern(format!("the engine at {host} refuses the request ({status}){said}"))
-            }
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::TooModern(format!(
+                "the engine at {host} refuses the request ({status}){said}"
+            )),
             status => Failure::Final(format!("the engine at {host} answers {status}{said}")),
         })
     }
@@ -238,7 +248,10 @@ impl<'a> Streaming<'a> {
                 }
             }
         }
-        if let Some(data) = events.finish().filter(|data| data.trim() != "[DONE]" && self.finish.is_none()) {
+        if let Some(data) = events
+            .finish()
+            .filter(|data| data.trim() != "[DONE]" && self.finish.is_none())
+        {
             self.take(&data, &host).await?;
         }
         let Some(finish) = self.finish.take() else {
@@ -249,11 +262,14 @@ impl<'a> Streaming<'a> {
 
     /// Takes one event; `true` when nothing that follows matters.
     async fn take(&mut self, data: &str, host: &str) -> Result<bool, GenerateError> {
-        let part: Part = serde_json::from_str(data)
-            .map_err(|error| GenerateError::Failed(format!("the engine at {host} sent something else ({error})")))?;
+        let part: Part = serde_json::from_str(data).map_err(|error| {
+            GenerateError::Failed(format!("the engine at {host} sent something else ({error})"))
+        })?;
         if let Some(error) = part.error {
             let said = wire::error_words(&error).unwrap_or_else(|| "without words".into());
-            return Err(GenerateError::Failed(format!("the engine at {host} stopped: {said}")));
+            return Err(GenerateError::Failed(format!(
+                "the engine at {host} stopped: {said}"
+            )));
         }
         self.usage = part.usage.or(self.usage);
         let Some(choice) = part.choices.into_iter().next() else {
@@ -274,7 +290,9 @@ impl<'a> Streaming<'a> {
             None | Some("") => {}
             Some("length") => self.finish = Some(FinishReason::MaxTokens),
             Some("content_filter") => {
-                return Err(GenerateError::Failed(format!("the engine at {host} ended the answer: its filter refuses it")));
+                return Err(GenerateError::Failed(format!(
+                    "the engine at {host} ended the answer: its filter refuses it"
+                )));
             }
             Some(_) => self.finish = Some(FinishReason::EndToken),
         }

@@ -16,7 +16,11 @@ impl Events {
         self.bytes.extend_from_slice(bytes);
         let mut complete = Vec::new();
         let mut start = 0;
-        while let Some(length) = self.bytes.get(start..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+        while let Some(length) = self
+            .bytes
+            .get(start..)
+            .and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
+        {
             let line = self.bytes.get(start..start + length).unwrap_or_default();
             let line = std::str::from_utf8(line).map_err(|_| "it sent text that is no UTF-8")?;
             let line = line.strip_suffix('\r').unwrap_or(line);
@@ -51,7 +55,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STREAM: &str = ": hello\r\ndata: {\"a\":1}\r\n\r\nevent: x\ndata:zwölf\ndata: two\n\n\n\ndata: [DONE]\n\n";
+    const STREAM: &str =
+        ": hello\r\ndata: {\"a\":1}\r\n\r\nevent: x\ndata:zwölf\ndata: two\n\n\n\ndata: [DONE]\n\n";
 
     proptest! {
         #[test]

@@ -58,7 +58,9 @@ impl RemoteOptions {
     #[must_use]
     pub fn host(&self) -> String {
         let host = self.url.host_str().unwrap_or("an unknown machine");
-        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        self.url
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// The address of one of the endpoint's functions.

@@ -32,7 +32,11 @@ impl<'a> Request<'a> {
     pub(super) fn new(model: &'a str, request: &'a GenerateRequest, room: usize, plain: bool) -> Self {
         let params = &request.params;
         let mut messages = request.messages.clone();
-        if let Some(prefix) = request.answer_prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
+        if let Some(prefix) = request
+            .answer_prefix
+            .as_deref()
+            .filter(|prefix| !prefix.is_empty())
+        {
             // few servers go on with an answer that was begun; all of them understand this
             let wish = format!("\n\nBegin your answer with exactly this text and go on from there: {prefix}");
             match messages.last_mut() {
@@ -115,7 +119,10 @@ struct Meta {
 impl Model {
     pub(super) fn context(&self) -> Option<usize> {
         let meta = self.meta.as_ref().and_then(|meta| meta.n_ctx);
-        self.max_model_len.or(self.context_length).or(meta).filter(|length| *length > 1)
+        self.max_model_len
+            .or(self.context_length)
+            .or(meta)
+            .filter(|length| *length > 1)
     }
 }
 
@@ -125,7 +132,9 @@ pub(super) fn error_words(value: &serde_json::Value) -> Option<String> {
         .as_str()
         .or_else(|| value.get("message")?.as_str())
         .or_else(|| value.get("detail")?.as_str());
-    let words = text.map(str::to_owned).or_else(|| error_words(value.get("error")?))?;
+    let words = text
+        .map(str::to_owned)
+        .or_else(|| error_words(value.get("error")?))?;
     let line = words.lines().next().unwrap_or_default();
     Some(line.chars().take(300).collect())
 }
