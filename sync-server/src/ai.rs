@@ -144,7 +144,7 @@ fn status(info: &ModelInfo) -> ModelStatus {
     let runs = DeviceStatus {
         provider: device.provider.name().to_owned(),
         running: true,
-        reason: format!("ONNX Runtime {}: {}", device.runtime, shares.join(", ")),
+        reason: format!("{}: {}", device.engine(), shares.join(", ")),
     };
     let refused = device.refused.iter().map(|refusal| DeviceStatus {
         provider: refusal.provider.name().to_owned(),
