@@ -26,32 +26,15 @@ const OTHER_SYSTEMS = {
 export async function setUp(uses) {
   requireTools();
   await systemPackages(uses);
-  requirePython();
   await npmPackages();
   await wasmTarget();
-  await modelAndRuntime();
+  await modelAndRuntime(uses);
 }
 
 function requireTools() {
   if (!have('cargo')) fail('Rust is missing. Install it from https://rustup.rs and run this again.');
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed.`);
-}
-
-/** Debian's packages of Python that converting the default model lacks here. */
-function pythonPackages() {
-  const lacks = (module) => spawnSync('python3', ['-c', `import ${module}`], { stdio: 'ignore' }).status !== 0;
-  return [
-    ...(have('python3') ? [] : ['python3']),
-    ...(lacks('ensurepip') ? ['python3-venv'] : []),
-    ...(lacks('pip') ? ['python3-pip'] : []),
-  ];
-}
-
-function requirePython() {
-  if (!have('python3') && !have('python')) {
-    fail('Python 3 is missing: it converts the default model. Install python3 and run this again.');
-  }
 }
 
 async function systemPackages(uses) {
@@ -62,7 +45,7 @@ async function systemPackages(uses) {
     if (manager && !existsSync(join(root, 'target'))) say(`If the build misses libraries: ${OTHER_SYSTEMS[manager]}`);
     return;
   }
-  const missing = [...wanted.filter((name) => !installed(name)), ...pythonPackages()];
+  const missing = wanted.filter((name) => !installed(name));
   if (missing.length === 0) return;
   say(`Installing system packages: ${missing.join(' ')}`);
   const asRoot = process.getuid() === 0 ? [] : ['sudo'];
@@ -111,8 +94,9 @@ async function wasmTarget() {
   marker.done();
 }
 
-async function modelAndRuntime() {
-  await run(process.execPath, ['scripts/model/fetch.mjs']);
+async function modelAndRuntime(uses) {
+  const tests = uses.includes('tests') ? ['--debug', '--engine'] : [];
+  await run(process.execPath, ['scripts/model/fetch.mjs', ...tests]);
 }
 
 /** Builds the page; `fast` leaves out what only makes it smaller. */

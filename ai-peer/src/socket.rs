@@ -62,7 +62,11 @@ pub(crate) fn trust(authorities: Option<&Path>) -> anyhow::Result<Arc<ClientConf
         let found: Vec<_> = CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect)
             .with_context(|| format!("--ca {}", path.display()))?;
-        anyhow::ensure!(!found.is_empty(), "--ca {}: it holds no certificate as PEM", path.display());
+        anyhow::ensure!(
+            !found.is_empty(),
+            "--ca {}: it holds no certificate as PEM",
+            path.display()
+        );
         for certificate in found {
             roots.add(certificate)?;
         }
@@ -115,7 +119,9 @@ pub(crate) async fn open(url: &str, trust: &Arc<ClientConfig>) -> Result<Link, O
 
 /// Whether a connection broke over the server's certificate.
 fn is_certificate(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 

@@ -8,7 +8,7 @@ pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
-use crate::info::ModelInfo;
+use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
 use stop::StopCondition;
 use stream::Generation;
@@ -136,6 +136,11 @@ pub struct Pace {
 pub trait Generator: Send + Sync + std::fmt::Debug {
     /// Who answers.
     fn info(&self) -> &ModelInfo;
+
+    /// What it can do beyond answering chats.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::LOCAL
+    }
 
     /// How many tokens this text is, without any that a chat template adds. Runs on the caller's thread and takes about
     /// a microsecond a token: from async code, count long texts where blocking is allowed.

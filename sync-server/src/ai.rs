@@ -129,7 +129,10 @@ struct Peers {
 #[derive(Debug)]
 enum Peer {
     /// It is there until the sender is dropped.
-    Running(Id, oneshot::Sender<()>),
+    Running(
+        Id,
+        #[expect(dead_code, reason = "dropping it is what ends the peer")] oneshot::Sender<()>,
+    ),
     /// It was told to leave and has not done so yet; a new one would meet it.
     Leaving(Id),
     /// It broke and may be replaced.
@@ -290,7 +293,7 @@ fn status(info: &ModelInfo) -> ModelStatus {
     let runs = DeviceStatus {
         provider: device.provider.name().to_owned(),
         running: true,
-        reason: format!("ONNX Runtime {}: {}", device.runtime, shares.join(", ")),
+        reason: format!("{}: {}", device.engine(), shares.join(", ")),
     };
     let refused = device.refused.iter().map(|refusal| DeviceStatus {
         provider: refusal.provider.name().to_owned(),

@@ -232,7 +232,9 @@ fn Actions(card: Memo<Card>) -> impl IntoView {
             session.may_ask(),
         )
     });
-    let busy = Signal::derive(move || card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id))));
+    let busy = Signal::derive(move || {
+        card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id)))
+    });
     view! {
         <div class="card-actions" aria-busy=move || busy.get().to_string()>
             {move || {
@@ -288,7 +290,11 @@ fn focus_next(id: &str) {
 
 /// A shortcut as `aria-keyshortcuts` has it.
 fn keys(key: &str) -> String {
-    let command = if browser::has_command_key() { "Meta" } else { "Control" };
+    let command = if browser::has_command_key() {
+        "Meta"
+    } else {
+        "Control"
+    };
     format!("{command}+{key}")
 }
 

@@ -132,7 +132,11 @@ impl Case {
             }
             for _ in 0..count {
                 let before = client.doc.transact().snapshot();
-                let doc = if client.name.is_some() { &scratch } else { &client.doc };
+                let doc = if client.name.is_some() {
+                    &scratch
+                } else {
+                    &client.doc
+                };
                 let operation = operate(doc, &mut self.rng, self.taste);
                 if let Some(said) = &mut self.closely {
                     said.push(json!([client.name, doc.client_id().get(), operation]));
@@ -223,7 +227,9 @@ fn yjs_and_yrs_come_to_the_same() {
     let mut marks = 0;
     while seed < first + count {
         let end = (seed + BATCH).min(first + count);
-        let mut cases: Vec<Case> = (seed..end).map(|seed| Case::new(seed, &mut node, setting::<u64>("CLOSELY").is_some())).collect();
+        let mut cases: Vec<Case> = (seed..end)
+            .map(|seed| Case::new(seed, &mut node, setting::<u64>("CLOSELY").is_some()))
+            .collect();
         for round in 0.. {
             let last = round >= ROUNDS;
             for case in &mut cases {
@@ -238,7 +244,10 @@ fn yjs_and_yrs_come_to_the_same() {
             if last && !moved && round > ROUNDS {
                 break;
             }
-            assert!(round < ROUNDS + 10, "yjs has something to say each time it hears something");
+            assert!(
+                round < ROUNDS + 10,
+                "yjs has something to say each time it hears something"
+            );
         }
         for client in cases.iter().flat_map(|case| &case.clients) {
             if let Some(name) = &client.name {
@@ -253,7 +262,10 @@ fn yjs_and_yrs_come_to_the_same() {
         }
         seed = end;
     }
-    println!("{count} cases in {:.1} s, {marks} of them with marks", began.elapsed().as_secs_f64());
+    println!(
+        "{count} cases in {:.1} s, {marks} of them with marks",
+        began.elapsed().as_secs_f64()
+    );
 }
 
 /// Three copies get each other's updates in any order and then each other's whole: nothing is held back for ever, and all

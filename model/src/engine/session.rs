@@ -91,7 +91,7 @@ fn register(builder: &mut SessionBuilder, devices: &[Provider], refused: &mut Ve
         let dispatch = match provider {
             Provider::Cuda => ep::CUDA::default().build(),
             Provider::DirectMl => ep::DirectML::default().build(),
-            Provider::Cpu => break,
+            Provider::Cpu | Provider::Remote => break,
         };
         match dispatch.error_on_failure().register(builder) {
             Ok(()) => accepted.push(provider),
@@ -155,7 +155,7 @@ fn report(
 /// Where the cache is to lie: beside the nodes that use it.
 pub(super) fn cache_allocator(session: &Session, provider: Provider) -> Allocator {
     let device = match provider {
-        Provider::Cpu => return Allocator::default(),
+        Provider::Cpu | Provider::Remote => return Allocator::default(),
         Provider::Cuda => AllocationDevice::CUDA,
         Provider::DirectMl => AllocationDevice::DIRECTML,
     };

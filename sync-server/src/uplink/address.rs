@@ -170,7 +170,7 @@ mod tests {
         let target = Target::parse("https://host/#/d/x").unwrap();
         assert!(
             target
-                .socket(Part::Body, "x")
+                .socket(Part::Body, "x", None)
                 .as_str()
                 .starts_with("wss://host/y/x?")
         );
