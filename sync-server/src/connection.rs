@@ -182,13 +182,13 @@ pub(crate) async fn run_pipe(
         let mut batch = Vec::new();
         while reader.take(&mut batch, BATCH).await.is_ok() {
             for frame in batch.drain(..) {
-                let bytes = frame.len();
+                let weight = reader.weigh(std::slice::from_ref(&frame));
                 let closing = tokio::select! {
                     biased;
                     closing = reader.closed() => Some(closing),
                     delivered = to_peer.send(frame) => delivered.err().map(|_| Closing::gone()),
                 };
-                reader.sent(bytes);
+                reader.sent(weight);
                 if let Some(closing) = closing {
                     own.close(closing);
                     return;

@@ -26,8 +26,8 @@ pub struct Limits {
     pub import_bytes: usize,
     /// Frames that may wait for a slow reader. Typing makes some ten frames a second and person.
     pub outbox_frames: usize,
-    /// Bytes that may wait for a slow reader. One frame more than this is allowed, so that the first sync of a large
-    /// document gets through.
+    /// Bytes that may wait for a slow reader. A frame counts as half of it at most, so that the first sync of a large document
+    /// gets through.
     pub outbox_bytes: usize,
     /// Messages that may wait for a room; when it is full, its writers wait.
     pub room_inbox: usize,
@@ -80,7 +80,7 @@ impl Default for Limits {
             awareness_per_second: 200,
             import_bytes: 2 << 20,
             outbox_frames: 1024,
-            outbox_bytes: 8 << 20,
+            outbox_bytes: 3 << 20,
             room_inbox: 256,
             room_inbox_bytes: 64 << 20,
             store_queue: 1024,

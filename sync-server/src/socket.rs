@@ -34,6 +34,9 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// In the answer to a y-websocket's upgrade: the document's epoch. These connections have no other way to be told.
 pub(crate) const EPOCH_HEADER: &str = "inkling-epoch";
 
+/// Bytes a second that even a slow reader takes: a large document may take its time, a stalled connection not.
+const SLOWEST_READER: usize = 16 << 10;
+
 /// How long a closed connection is read, for its close frame to arrive before the TCP connection goes.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
@@ -312,7 +315,9 @@ async fn send_batch(
     reader: &mut OutboxReader,
     write_within: Duration,
 ) -> Result<(), Closing> {
-    let bytes = batch.iter().map(Bytes::len).sum();
+    let weight = reader.weigh(batch);
+    let bytes: usize = batch.iter().map(Bytes::len).sum();
+    let within = write_within + Duration::from_secs((bytes / SLOWEST_READER) as u64);
     let send = async {
         for frame in batch.drain(..) {
             sink.feed(Message::Binary(frame)).await?;
@@ -322,9 +327,9 @@ async fn send_batch(
     let sent = tokio::select! {
         biased;
         closing = reader.closed() => return Err(closing),
-        sent = timeout(write_within, send) => sent,
+        sent = timeout(within, send) => sent,
     };
-    reader.sent(bytes);
+    reader.sent(weight);
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closing::gone()),
