@@ -204,11 +204,7 @@ impl Backend for Session<'_> {
     }
 
     fn write(&mut self, batch: &[&Write]) -> Result<(), StoreError> {
-        self.within(|transaction| {
-            batch
-                .iter()
-                .try_for_each(|write| writes::apply(transaction, write))
-        })
+        self.within(|transaction| writes::apply_all(transaction, batch))
     }
 
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
