@@ -17,7 +17,9 @@ pub(crate) struct Address(String);
 /// Why a string is no address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AddressError {
-    #[error("`{0}` is no address of a server: it begins with ws:// or wss://, for example ws://localhost:4444/y")]
+    #[error(
+        "`{0}` is no address of a server: it begins with ws:// or wss://, for example ws://localhost:4444/y"
+    )]
     Scheme(String),
     #[error("leave out what follows the `?` or `#`; the key goes into --key")]
     Query,
@@ -27,7 +29,12 @@ impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
         let url = url.trim().trim_end_matches('/');
         let lower = url.to_ascii_lowercase();
-        let schemes = [("ws://", "ws"), ("http://", "ws"), ("wss://", "wss"), ("https://", "wss")];
+        let schemes = [
+            ("ws://", "ws"),
+            ("http://", "ws"),
+            ("wss://", "wss"),
+            ("https://", "wss"),
+        ];
         let (rest, scheme) = schemes
             .iter()
             .find(|(prefix, _)| lower.starts_with(prefix))
@@ -109,7 +116,11 @@ mod tests {
                 "{url}"
             );
         }
-        for (url, parsed) in [("wss://x/y", "wss://x/y"), ("HTTPS://x/y/", "wss://x/y"), ("ws://x", "ws://x")] {
+        for (url, parsed) in [
+            ("wss://x/y", "wss://x/y"),
+            ("HTTPS://x/y/", "wss://x/y"),
+            ("ws://x", "ws://x"),
+        ] {
             assert_eq!(Address::parse(url), Ok(Address(parsed.to_owned())));
         }
         assert_eq!(Address::parse("ws://x/y?key=1"), Err(AddressError::Query));

@@ -158,7 +158,10 @@ async fn connect(
     [body, margin]: &[String; 2],
     trust: &Arc<rustls::ClientConfig>,
 ) -> Result<(ai_peer::Link, ai_peer::Link), OpenError> {
-    Ok((socket::open(body, trust).await?, socket::open(margin, trust).await?))
+    Ok((
+        socket::open(body, trust).await?,
+        socket::open(margin, trust).await?,
+    ))
 }
 
 fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {

@@ -116,8 +116,12 @@ impl AccessError {
     /// How a link that is open is closed because of it.
     pub(crate) fn closing(&self) -> Closing {
         let code = match self {
-            Self::KeyMissing | Self::KeyWrong | Self::Token | Self::TokenBad(_) | Self::Expired => CLOSE_UNAUTHORIZED,
-            Self::Origin(_) | Self::Role { .. } | Self::Revoked | Self::NotHere | Self::ShutOut => CLOSE_FORBIDDEN,
+            Self::KeyMissing | Self::KeyWrong | Self::Token | Self::TokenBad(_) | Self::Expired => {
+                CLOSE_UNAUTHORIZED
+            }
+            Self::Origin(_) | Self::Role { .. } | Self::Revoked | Self::NotHere | Self::ShutOut => {
+                CLOSE_FORBIDDEN
+            }
         };
         Closing::new(code, self.to_string())
     }

@@ -159,8 +159,12 @@ impl Share {
     async fn run(self) -> anyhow::Result<String> {
         let doc = self.doc.as_str();
         if let Some(id) = &self.revoke {
-            self.server.ask("DELETE", &["documents", doc, "shares", id], None).await?;
-            return Ok(format!("Revoked {id}: whoever came by it has no access any more.\n"));
+            self.server
+                .ask("DELETE", &["documents", doc, "shares", id], None)
+                .await?;
+            return Ok(format!(
+                "Revoked {id}: whoever came by it has no access any more.\n"
+            ));
         }
         let path = ["documents", doc, "shares"];
         if self.list {
@@ -180,8 +184,16 @@ impl Share {
 /// One link: its id, role, end and address.
 fn line(link: &Value) -> String {
     let text = |name: &str| link[name].as_str().unwrap_or("-").to_owned();
-    let until = link["expiresAt"].as_u64().map_or_else(|| "-".to_owned(), |at| at.to_string());
-    format!("{}\t{}\t{until}\t{}\t{}\n", text("id"), text("role"), text("label"), text("url"))
+    let until = link["expiresAt"]
+        .as_u64()
+        .map_or_else(|| "-".to_owned(), |at| at.to_string());
+    format!(
+        "{}\t{}\t{until}\t{}\t{}\n",
+        text("id"),
+        text("role"),
+        text("label"),
+        text("url")
+    )
 }
 
 impl Server {
@@ -208,7 +220,10 @@ impl Server {
         if (200..300).contains(&answer.status) {
             return Ok(json);
         }
-        let words = json["message"].as_str().unwrap_or("it gives no reason").to_owned();
+        let words = json["message"]
+            .as_str()
+            .unwrap_or("it gives no reason")
+            .to_owned();
         anyhow::bail!("the server answers {}: {words}", answer.status)
     }
 }

@@ -43,7 +43,12 @@ pub(crate) struct Config {
     pub(crate) secret: Option<String>,
     /// A file with a key that signs tokens (JWT): a public key as PEM (Ed25519, P-256, P-384, RSA) or a secret for HMAC; with its
     /// name (kid) as KID=FILE. May be given several times.
-    #[arg(long = "jwt-key", env = "INKLING_JWT_KEYS", value_name = "[KID=]FILE", value_delimiter = ',')]
+    #[arg(
+        long = "jwt-key",
+        env = "INKLING_JWT_KEYS",
+        value_name = "[KID=]FILE",
+        value_delimiter = ','
+    )]
     pub(crate) jwt_keys: Vec<String>,
     /// Where an identity provider has its keys (JWKS), as https://…
     #[arg(long, env = "INKLING_JWKS", value_name = "URL")]
@@ -155,13 +160,17 @@ impl Config {
                 Some((kid, file)) => (Some(kid.to_owned()), file),
                 None => (None, entry.as_str()),
             };
-            let text = std::fs::read_to_string(file).with_context(|| format!("--jwt-key {file} cannot be read"))?;
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("--jwt-key {file} cannot be read"))?;
             keys.push(JwtKey::parse(kid, &text).with_context(|| format!("--jwt-key {file}"))?);
         }
         if let Some(url) = &self.jwks {
             let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
             let safe = url.starts_with("https://") || local.iter().any(|prefix| url.starts_with(prefix));
-            anyhow::ensure!(safe, "--jwks takes an https:// address: whoever can change the answer can sign in as anybody");
+            anyhow::ensure!(
+                safe,
+                "--jwks takes an https:// address: whoever can change the answer can sign in as anybody"
+            );
         }
         Ok(JwtSettings {
             keys,
@@ -193,8 +202,20 @@ mod tests {
         config.limits.apply(&mut limits);
         assert_eq!((limits.frame_bytes, limits.room.max_message), (8 << 20, 8 << 20));
         assert_eq!(limits.requests_per_second, 5);
-        assert!(Config::try_parse_from(["inkling-server", "--tls-cert", "a.pem"]).is_err(), "without its key");
-        let token = ["inkling-server", "token", "--sub", "ada", "--doc", "*", "--role", "editor"];
+        assert!(
+            Config::try_parse_from(["inkling-server", "--tls-cert", "a.pem"]).is_err(),
+            "without its key"
+        );
+        let token = [
+            "inkling-server",
+            "token",
+            "--sub",
+            "ada",
+            "--doc",
+            "*",
+            "--role",
+            "editor",
+        ];
         assert!(Config::parse_from(token).command.is_some());
         assert!(Config::try_parse_from(["inkling-server", "share", "--doc", "x", "--role", "king"]).is_err());
     }

@@ -87,7 +87,10 @@ struct Pace(Bucket);
 
 impl Pace {
     fn new(relay: &Relay) -> Self {
-        Self(Bucket::new(relay.shared.limits.awareness_per_second, Instant::now()))
+        Self(Bucket::new(
+            relay.shared.limits.awareness_per_second,
+            Instant::now(),
+        ))
     }
 
     /// Waits until a y-protocols message may go on.

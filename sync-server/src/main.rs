@@ -107,7 +107,11 @@ async fn greet(relay: &Relay, config: &Config, address: SocketAddr) {
             format!("#/{query}")
         }
     };
-    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+    let scheme = if config.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let mut lines = format!("Inkling is at {scheme}://{shown}/{document}\n");
     if address.ip().is_unspecified() {
         lines.push_str("From other machines, use this machine's name or address instead of 127.0.0.1.\n");

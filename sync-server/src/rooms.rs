@@ -299,7 +299,9 @@ fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
 async fn shut_down(rooms: &mut HashMap<DocId, Entry>, within: std::time::Duration) {
     let all = async {
         // A room whose inbox is full may be stuck on its store: neither it nor those after it are waited for beyond the time.
-        let asked = rooms.values().map(|entry| entry.inbox.commands.send(Command::ShutDown));
+        let asked = rooms
+            .values()
+            .map(|entry| entry.inbox.commands.send(Command::ShutDown));
         drop(futures_util::future::join_all(asked).await); // an error: it has ended
         for (doc, entry) in rooms.drain() {
             if let Err(error) = entry.task.await {
@@ -309,5 +311,56 @@ async fn shut_down(rooms: &mut HashMap<DocId, Entry>, within: std::time::Duratio
     };
     if tokio::time::timeout(within, all).await.is_err() {
         tracing::error!("not everything could be saved before the end; what was acknowledged is on disk");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn inbox(kilobytes: u32) -> (Inbox, mpsc::Receiver<Command>) {
+        let (commands, received) = mpsc::channel(1);
+        let inbox = Inbox {
+            commands,
+            budget: Arc::new(Semaphore::new(kilobytes as usize)),
+            most: kilobytes,
+        };
+        (inbox, received)
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_stuck_does_not_hold_up_the_end() {
+        let (inbox, _stuck) = inbox(1);
+        assert!(
+            inbox.commands.send(Command::ShutDown).await.is_ok(),
+            "it is full now"
+        );
+        let entry = Entry {
+            inbox,
+            visitors: Arc::default(),
+            task: tokio::spawn(std::future::pending()),
+        };
+        let mut rooms = HashMap::from([(DocId::parse("stuck").unwrap(), entry)]);
+        let end = shut_down(&mut rooms, Duration::from_millis(10));
+        tokio::time::timeout(Duration::from_secs(20), end)
+            .await
+            .expect("it waits for ever");
+    }
+
+    #[test]
+    fn messages_wait_for_the_inbox_to_have_bytes_for_them() {
+        let (inbox, _received) = inbox(100);
+        let first = inbox.hold(60 << 10).now_or_never().unwrap();
+        assert!(inbox.hold(60 << 10).now_or_never().is_none());
+        drop(first);
+        // One that is larger than all of it comes alone.
+        let whole = inbox.hold(500 << 10).now_or_never().unwrap();
+        assert!(inbox.hold(0).now_or_never().is_none());
+        drop(whole);
+        assert!(inbox.hold(0).now_or_never().is_some());
     }
 }

@@ -107,7 +107,11 @@ impl FromRequestParts<Relay> for Guest {
 
 /// The document that a path is about, if it is about one.
 async fn document(parts: &mut Parts) -> Result<Option<DocId>, ApiError> {
-    let about = parts.uri.path().trim_start_matches("/api/v1").starts_with("/documents/");
+    let about = parts
+        .uri
+        .path()
+        .trim_start_matches("/api/v1")
+        .starts_with("/documents/");
     let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else {
         return Ok(None);
     };

@@ -80,7 +80,9 @@ impl Door {
     /// Settles encryption beside each other, each in its time: one slow visitor holds nobody up.
     fn tls(listener: TcpListener, local: SocketAddr, config: Arc<ServerConfig>, relay: Relay) -> Self {
         let within = relay.shared.limits.request_within;
-        let most = Arc::new(tokio::sync::Semaphore::new(relay.shared.limits.unauthenticated_sockets));
+        let most = Arc::new(tokio::sync::Semaphore::new(
+            relay.shared.limits.unauthenticated_sockets,
+        ));
         let (sender, ready) = mpsc::channel(HANDSHAKEN);
         let acceptor = TlsAcceptor::from(config);
         tokio::spawn(async move {

@@ -105,7 +105,10 @@ pub(crate) async fn y(
     let caller = Caller::of(Some(visitor.address), &headers);
     let pass = shared.guard.admit(caller, Claims::from(query)).await?;
     let name = DocName::parse(&name).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let role = shared.guard.roles(&pass, &name.doc, clock::now())?.part(name.part);
+    let role = shared
+        .guard
+        .roles(&pass, &name.doc, clock::now())?
+        .part(name.part);
     let identity = pass.identity(&format!("connection-{}", relay.next_conn().0));
     let upgrade = upgrade
         .max_message_size(shared.limits.frame_bytes)

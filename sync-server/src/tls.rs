@@ -60,7 +60,9 @@ pub fn client(authorities: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError>
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(path) = authorities {
         for certificate in certificates_in(path)? {
-            roots.add(certificate).map_err(|error| TlsError::file(path, error))?;
+            roots
+                .add(certificate)
+                .map_err(|error| TlsError::file(path, error))?;
         }
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -14,8 +14,8 @@ use yrs::{ClientID, IdSet, StateVector};
 
 pub use shape::{MAX_ELEMENT_DEPTH, Shape};
 
-use super::{MAX_CLIENTS, ProtocolError};
 use super::bytes::Reader;
+use super::{MAX_CLIENTS, ProtocolError};
 use crate::ids::IdRange;
 use block::Block;
 

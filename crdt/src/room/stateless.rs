@@ -112,7 +112,10 @@ impl Room {
             return Err(Refusal::broken());
         };
         // A decision changes the body, so what counts is the role there, whichever link asks.
-        let role = connection.body.as_ref().map_or(Role::Viewer, |joined| joined.role);
+        let role = connection
+            .body
+            .as_ref()
+            .map_or(Role::Viewer, |joined| joined.role);
         let identity = connection.identity.clone();
         if !role.may_decide() || identity.kind == PeerKind::Ai {
             return Err(Refusal::new(

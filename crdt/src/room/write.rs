@@ -147,7 +147,10 @@ impl Room {
             return;
         };
         // What a reader has to say is known here, so it is no longer than the document.
-        let known = self.copy(part).size().saturating_add(self.limits.max_read_only_update);
+        let known = self
+            .copy(part)
+            .size()
+            .saturating_add(self.limits.max_read_only_update);
         if !role.may_write(part) && update.len() > known {
             return refuse_role(conn, part, role, effects);
         }

@@ -43,7 +43,10 @@ fn a_frame_asks_for_the_document_once_and_holds_few_messages() {
     let mut desk = Desk::new(Limits::default());
     desk.join(ALICE, Part::Body, Role::Viewer);
     let question = protocol::step_1(&StateVector::default());
-    assert_eq!(messages(&desk.say(ALICE, Part::Body, question.clone()), ALICE).len(), 2);
+    assert_eq!(
+        messages(&desk.say(ALICE, Part::Body, question.clone()), ALICE).len(),
+        2
+    );
     let effects = desk.say(ALICE, Part::Body, question.repeat(2));
     assert!(messages(&effects, ALICE).is_empty(), "{effects:?}");
     assert_eq!(closed(&effects).map(|closed| closed.1), Some(CLOSE_PROTOCOL));
@@ -54,7 +57,9 @@ fn a_frame_asks_for_the_document_once_and_holds_few_messages() {
     assert_eq!(closed(&most), None);
     let effects = desk.say(BOB, Part::Body, query.repeat(MAX_MESSAGES + 1));
     assert_eq!(effects.len(), 1, "nothing of it is done: {effects:?}");
-    assert!(matches!(closed(&effects), Some((BOB, CLOSE_PROTOCOL, reason)) if reason.contains("too many messages")));
+    assert!(
+        matches!(closed(&effects), Some((BOB, CLOSE_PROTOCOL, reason)) if reason.contains("too many messages"))
+    );
 }
 
 #[test]
@@ -62,23 +67,37 @@ fn lists_that_no_document_has_are_not_read_in() {
     let mut clients = Vec::new();
     put(&mut clients, protocol::MAX_CLIENTS as u32 + 1);
     clients.resize(clients.len() + 2 * protocol::MAX_CLIENTS + 2, 1);
-    assert!(matches!(protocol::decode_state_vector(&clients), Err(ProtocolError::TooMany(_))));
+    assert!(matches!(
+        protocol::decode_state_vector(&clients),
+        Err(ProtocolError::TooMany(_))
+    ));
     let mut states = Vec::new();
     put(&mut states, 1 << 17);
     states.resize(states.len() + (3 << 17), 0);
-    assert!(matches!(protocol::decode_awareness(&states), Err(ProtocolError::TooMany(_))));
+    assert!(matches!(
+        protocol::decode_awareness(&states),
+        Err(ProtocolError::TooMany(_))
+    ));
 }
 
 #[test]
 fn an_update_with_more_blocks_than_its_size_explains_is_refused_unread() {
     let update = dense(20_000);
-    assert!(UpdateFacts::scan(&update).is_ok(), "it is well formed, and the store may hold it");
-    assert!(matches!(UpdateFacts::scan_foreign(&update), Err(ProtocolError::TooMany(_))));
+    assert!(
+        UpdateFacts::scan(&update).is_ok(),
+        "it is well formed, and the store may hold it"
+    );
+    assert!(matches!(
+        UpdateFacts::scan_foreign(&update),
+        Err(ProtocolError::TooMany(_))
+    ));
     assert!(UpdateFacts::scan_foreign(&dense(100)).is_ok());
     let mut desk = Desk::new(Limits::default());
     desk.join(ALICE, Part::Body, Role::Editor);
     let effects = desk.say(ALICE, Part::Body, protocol::update(&update));
-    assert!(matches!(closed(&effects), Some((ALICE, CLOSE_PROTOCOL, reason)) if reason.contains("too many blocks")));
+    assert!(
+        matches!(closed(&effects), Some((ALICE, CLOSE_PROTOCOL, reason)) if reason.contains("too many blocks"))
+    );
 }
 
 #[test]
@@ -94,7 +113,10 @@ fn what_a_reader_sends_is_not_looked_into_beyond_the_size_of_the_document() {
     desk.say(ALICE, Part::Body, protocol::step_2(&whole(&doc)));
     // Larger than the limit, but all of it is known: the answer of any client to the room's question.
     let effects = desk.say(BOB, Part::Body, protocol::step_2(&whole(&doc)));
-    assert!(!acks(&effects, BOB).contains(&false) && closed(&effects).is_none(), "{effects:?}");
+    assert!(
+        !acks(&effects, BOB).contains(&false) && closed(&effects).is_none(),
+        "{effects:?}"
+    );
     // Not even an update; had it been read, the connection would have been closed.
     let effects = desk.say(BOB, Part::Body, protocol::update(&vec![0xff; 20_000]));
     assert_eq!((acks(&effects, BOB), closed(&effects)), (vec![false], None));
@@ -173,12 +195,18 @@ fn an_ai_stays_a_suggester_and_a_connection_stays_one_peers() {
             identity: identity(name, kind),
             role: Role::Owner,
         });
-        assert_eq!(closed(&effects).map(|closed| closed.1), Some(CLOSE_POLICY), "{name}");
+        assert_eq!(
+            closed(&effects).map(|closed| closed.1),
+            Some(CLOSE_POLICY),
+            "{name}"
+        );
     }
     assert!(records(&desk.say(ALICE, Part::Body, update)).is_empty());
-    assert!(desk.room.connections().all(|(_, who, role, _)| {
-        who.kind == PeerKind::Ai && role == Role::Suggester
-    }));
+    assert!(
+        desk.room
+            .connections()
+            .all(|(_, who, role, _)| { who.kind == PeerKind::Ai && role == Role::Suggester })
+    );
 }
 
 #[test]
@@ -209,6 +237,15 @@ fn each_part_has_a_role_of_its_own() {
         role: Role::Viewer,
     });
     let (part, bytes) = update(52, Part::Margin);
-    assert!(records(&desk.say(ALICE, part, bytes)).is_empty(), "taken away at once");
-    assert!(desk.room.document(Part::Body).transact().state_vector().is_empty());
+    assert!(
+        records(&desk.say(ALICE, part, bytes)).is_empty(),
+        "taken away at once"
+    );
+    assert!(
+        desk.room
+            .document(Part::Body)
+            .transact()
+            .state_vector()
+            .is_empty()
+    );
 }

@@ -27,7 +27,10 @@ pub(crate) fn routes() -> Router<Relay> {
         .route("/documents/{id}/shares", get(shares).post(share))
         .route("/documents/{id}/shares/{share}", delete(revoke))
         .route("/documents/{id}/members", get(members))
-        .route("/documents/{id}/members/{sub}", axum::routing::put(set_member).delete(remove_member))
+        .route(
+            "/documents/{id}/members/{sub}",
+            axum::routing::put(set_member).delete(remove_member),
+        )
         .route("/tokens", post(token))
 }
 
@@ -49,7 +52,11 @@ impl Share {
     fn new(relay: &Relay, headers: &HeaderMap, row: ShareRow) -> Self {
         let key = relay.shared.guard.share_key(&row);
         let doc: String = url::form_urlencoded::byte_serialize(row.doc.as_str().as_bytes()).collect();
-        let url = format!("{}/#/d/{}?key={key}", base(relay, headers), doc.replace('+', "%20"));
+        let url = format!(
+            "{}/#/d/{}?key={key}",
+            base(relay, headers),
+            doc.replace('+', "%20")
+        );
         Self {
             id: row.id,
             url,
@@ -99,7 +106,11 @@ async fn shares(
 ) -> Result<Json<Vec<Share>>, ApiError> {
     let doc = owned(&relay, &guest, &id).await?;
     let rows = relay.shared.guard.shares(&doc, clock::now());
-    Ok(Json(rows.into_iter().map(|row| Share::new(&relay, &headers, row)).collect()))
+    Ok(Json(
+        rows.into_iter()
+            .map(|row| Share::new(&relay, &headers, row))
+            .collect(),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -122,13 +133,23 @@ async fn share(
     let doc = owned(&relay, &guest, &id).await?;
     let new: NewShare = body(&bytes)?;
     if new.expires_at.is_some_and(|at| at <= clock::now()) {
-        return Err(ApiError::bad_request("`expiresAt` is over: give milliseconds since 1970 that are to come"));
+        return Err(ApiError::bad_request(
+            "`expiresAt` is over: give milliseconds since 1970 that are to come",
+        ));
     }
-    if new.label.as_ref().is_some_and(|label| label.len() > MAX_NAME_BYTES) {
-        return Err(ApiError::bad_request(format!("`label` may have {MAX_NAME_BYTES} bytes")));
+    if new
+        .label
+        .as_ref()
+        .is_some_and(|label| label.len() > MAX_NAME_BYTES)
+    {
+        return Err(ApiError::bad_request(format!(
+            "`label` may have {MAX_NAME_BYTES} bytes"
+        )));
     }
     if relay.shared.guard.shares(&doc, clock::now()).len() >= MAX_SHARES {
-        return Err(ApiError::bad_request(format!("a document may have {MAX_SHARES} links: revoke some")));
+        return Err(ApiError::bad_request(format!(
+            "a document may have {MAX_SHARES} links: revoke some"
+        )));
     }
     let row = ShareRow {
         id: clock::ulid().to_string().to_lowercase(),
@@ -151,7 +172,9 @@ async fn revoke(
     let doc = owned(&relay, &guest, &id).await?;
     let known = relay.shared.guard.shares(&doc, clock::now());
     if !known.iter().any(|row| row.id == share) {
-        return Err(ApiError::not_found("there is no such link: it was revoked, or has expired"));
+        return Err(ApiError::not_found(
+            "there is no such link: it was revoked, or has expired",
+        ));
     }
     relay.change_access(AccessWrite::RemoveShare(share)).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -192,7 +215,11 @@ enum RoleOrNone {
 mod none {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's signature"
+    )]
     pub(super) fn serialize<S: Serializer>(_: &Option<()>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("none")
     }
@@ -200,7 +227,9 @@ mod none {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<()>, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "none" => Ok(None),
-            _ => Err(serde::de::Error::custom("a role: viewer, suggester, editor, owner or none")),
+            _ => Err(serde::de::Error::custom(
+                "a role: viewer, suggester, editor, owner or none",
+            )),
         }
     }
 }
@@ -211,7 +240,15 @@ async fn members(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Member>>, ApiError> {
     let doc = owned(&relay, &guest, &id).await?;
-    Ok(Json(relay.shared.guard.members(&doc).into_iter().map(Member::from).collect()))
+    Ok(Json(
+        relay
+            .shared
+            .guard
+            .members(&doc)
+            .into_iter()
+            .map(Member::from)
+            .collect(),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -230,11 +267,15 @@ async fn set_member(
     let doc = owned(&relay, &guest, &id).await?;
     let new: NewMember = body(&bytes)?;
     if sub.is_empty() || sub.len() > MAX_NAME_BYTES {
-        return Err(ApiError::bad_request(format!("a subject has 1 to {MAX_NAME_BYTES} bytes")));
+        return Err(ApiError::bad_request(format!(
+            "a subject has 1 to {MAX_NAME_BYTES} bytes"
+        )));
     }
     let known = relay.shared.guard.members(&doc);
     if known.len() >= MAX_MEMBERS && !known.iter().any(|member| member.sub == sub) {
-        return Err(ApiError::bad_request(format!("a document may have {MAX_MEMBERS} members")));
+        return Err(ApiError::bad_request(format!(
+            "a document may have {MAX_MEMBERS} members"
+        )));
     }
     let row = MemberRow {
         doc,
@@ -257,7 +298,9 @@ async fn remove_member(
     Path((id, sub)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let doc = owned(&relay, &guest, &id).await?;
-    relay.change_access(AccessWrite::RemoveMember { doc, sub }).await?;
+    relay
+        .change_access(AccessWrite::RemoveMember { doc, sub })
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -38,7 +38,9 @@ impl std::fmt::Debug for Secret {
 
 /// Why a secret is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the server's secret needs {MIN_SECRET} characters or more; leave --secret out, and the server makes one")]
+#[error(
+    "the server's secret needs {MIN_SECRET} characters or more; leave --secret out, and the server makes one"
+)]
 pub struct SecretError;
 
 impl Guard {
@@ -121,7 +123,9 @@ impl Guard {
                     }
                 }
             }
-            Proof::Share { id, doc: shared } if shared == doc => Roles::all(self.share_of(id, doc, now)?.role),
+            Proof::Share { id, doc: shared } if shared == doc => {
+                Roles::all(self.share_of(id, doc, now)?.role)
+            }
             Proof::Share { .. } => return Err(AccessError::NotHere),
         };
         Ok(pass.cap(roles))
@@ -232,7 +236,11 @@ impl Guard {
         let expired: Vec<String> = {
             let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
             let over = |share: &&ShareRow| share.expires_at.is_some_and(|at| at <= now);
-            rows.shares.values().filter(over).map(|share| share.id.clone()).collect()
+            rows.shares
+                .values()
+                .filter(over)
+                .map(|share| share.id.clone())
+                .collect()
         };
         for id in expired {
             self.change(store, AccessWrite::RemoveShare(id)).await?;

@@ -40,7 +40,9 @@ pub struct JwtKey {
 
 impl std::fmt::Debug for JwtKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JwtKey").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("JwtKey")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -263,7 +265,8 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AccessError::TokenBad("it is too long"));
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| AccessError::TokenBad("it cannot be read"))?;
+        let header =
+            jsonwebtoken::decode_header(token).map_err(|_| AccessError::TokenBad("it cannot be read"))?;
         let own = JwtKey {
             kid: None,
             key: DecodingKey::from_secret(self.secret.as_bytes()),
@@ -315,7 +318,9 @@ impl Verifier {
                 Err(error) => match error.kind() {
                     jsonwebtoken::errors::ErrorKind::InvalidSignature => {}
                     jsonwebtoken::errors::ErrorKind::InvalidIssuer => problem = "it is by another issuer",
-                    jsonwebtoken::errors::ErrorKind::InvalidAudience => problem = "it is for another audience",
+                    jsonwebtoken::errors::ErrorKind::InvalidAudience => {
+                        problem = "it is for another audience"
+                    }
                     jsonwebtoken::errors::ErrorKind::MissingRequiredClaim(_) => {
                         problem = "its issuer or audience is missing";
                     }
@@ -409,7 +414,10 @@ impl Verifier {
         };
         let one = role.map(|role| (doc.unwrap_or_else(|| "*".to_owned()), Roles::of(role, margin)));
         let listed = docs.into_iter().chain(payload.docs);
-        for (doc, roles) in one.into_iter().chain(listed.map(|(doc, claim)| (doc, claim.roles()))) {
+        for (doc, roles) in one
+            .into_iter()
+            .chain(listed.map(|(doc, claim)| (doc, claim.roles())))
+        {
             if doc == "*" {
                 token.everywhere = Some(roles);
             } else if let Ok(doc) = DocId::parse(&doc) {
@@ -425,7 +433,9 @@ const UNKNOWN_KEY: &str = "no key of this server has signed it";
 
 fn check_sub(sub: &str) -> Result<(), AccessError> {
     if sub.is_empty() || sub.len() > MAX_NAME_BYTES || sub.chars().any(char::is_control) {
-        return Err(AccessError::TokenBad("its `sub` is empty or longer than 200 bytes"));
+        return Err(AccessError::TokenBad(
+            "its `sub` is empty or longer than 200 bytes",
+        ));
     }
     Ok(())
 }

@@ -241,7 +241,10 @@ mod tests {
         assert_eq!((identity.id.as_str(), identity.name.as_str()), ("u1", "Ada"));
         assert_eq!(Claims::from_token("{broken").unwrap_err(), AccessError::Token);
         let nobody = Pass::new(Proof::Key(Role::Owner), Claims::default()).identity("connection-1");
-        assert_eq!((nobody.id.as_str(), nobody.name.as_str()), ("connection-1", "Anonymous"));
+        assert_eq!(
+            (nobody.id.as_str(), nobody.name.as_str()),
+            ("connection-1", "Anonymous")
+        );
     }
 
     #[test]
@@ -261,7 +264,10 @@ mod tests {
             assert_eq!(key(given), format!("key:{given}"));
         }
         let named = Pass::new(token(Some("Alice A.")), claims("x", None)).identity("f");
-        assert_eq!(named.name, "Alice A.", "the name in a token is not the client's to choose");
+        assert_eq!(
+            named.name, "Alice A.",
+            "the name in a token is not the client's to choose"
+        );
     }
 
     #[test]
@@ -274,7 +280,10 @@ mod tests {
             Pass::new(Proof::Key(Role::Owner), claims).cap(Roles::of(Role::Owner, Some(Role::Editor)))
         };
         assert_eq!(cap(None, None), Roles::of(Role::Owner, Some(Role::Editor)));
-        assert_eq!(cap(Some(Role::Owner), Some(PeerKind::Ai)), Roles::all(Role::Suggester));
+        assert_eq!(
+            cap(Some(Role::Owner), Some(PeerKind::Ai)),
+            Roles::all(Role::Suggester)
+        );
         assert_eq!(cap(Some(Role::Viewer), None), Roles::all(Role::Viewer));
     }
 }

@@ -87,8 +87,16 @@ mod tests {
     fn a_link_opens_what_was_signed_and_nothing_else() {
         let key = sign("secret", &row());
         let signed = open("secret", &key).unwrap();
-        assert_eq!((signed.doc, signed.role, signed.exp), (row().doc, row().role, row().expires_at));
-        assert!(is_share(&key) && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)));
+        assert_eq!(
+            (signed.doc, signed.role, signed.exp),
+            (row().doc, row().role, row().expires_at)
+        );
+        assert!(
+            is_share(&key)
+                && key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        );
         assert_eq!(open("another", &key), Err(AccessError::KeyWrong));
         for at in 0..key.len() {
             let mut bytes = key.clone().into_bytes();

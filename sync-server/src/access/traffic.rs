@@ -302,9 +302,18 @@ mod tests {
             address_of(peer.parse().unwrap(), &headers).map(|address| group(address).to_string())
         };
         assert_eq!(of("127.0.0.1:1", None), None);
-        assert_eq!(of("192.0.2.1:1", Some("198.51.100.7")).as_deref(), Some("192.0.2.1"));
-        assert_eq!(of("127.0.0.1:1", Some("203.0.113.9, 198.51.100.7")).as_deref(), Some("198.51.100.7"));
-        assert_eq!(of("[::1]:1", Some("2001:db8::1:2:3:4")).as_deref(), Some("2001:db8::"));
+        assert_eq!(
+            of("192.0.2.1:1", Some("198.51.100.7")).as_deref(),
+            Some("192.0.2.1")
+        );
+        assert_eq!(
+            of("127.0.0.1:1", Some("203.0.113.9, 198.51.100.7")).as_deref(),
+            Some("198.51.100.7")
+        );
+        assert_eq!(
+            of("[::1]:1", Some("2001:db8::1:2:3:4")).as_deref(),
+            Some("2001:db8::")
+        );
         assert_eq!(of("127.0.0.1:1", Some("nonsense")), None);
     }
 }

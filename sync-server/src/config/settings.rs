@@ -50,7 +50,10 @@ impl LimitSettings {
         }
         set(&mut limits.awareness_per_second, self.awareness_per_second);
         set(&mut limits.connections_per_address, self.connections_per_address);
-        set(&mut limits.connections_per_document, self.connections_per_document);
+        set(
+            &mut limits.connections_per_document,
+            self.connections_per_document,
+        );
         set(&mut limits.requests_per_second, self.requests_per_second);
         let within = self.authenticate_within.map(Duration::from_secs);
         set(&mut limits.authenticate_within, within);

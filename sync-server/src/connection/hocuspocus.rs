@@ -138,7 +138,11 @@ impl HocuspocusLink {
 
     /// The first message about a document, or a new token for one that is open.
     async fn token(&mut self, address: Address, token: &str) -> Result<(), Closing> {
-        if address.session.as_ref().is_some_and(|session| session.len() > MAX_SESSION_BYTES) {
+        if address
+            .session
+            .as_ref()
+            .is_some_and(|session| session.len() > MAX_SESSION_BYTES)
+        {
             return Err(Closing::new(CLOSE_POLICY, "the session's name is too long"));
         }
         let name = match DocName::parse(&address.name) {
@@ -153,7 +157,9 @@ impl HocuspocusLink {
         self.threshold = None;
         let key = (name.doc.clone(), address.session.clone());
         let known = self.peers.get(&key).cloned();
-        let conn = known.as_ref().map_or_else(|| self.relay.next_conn(), |peer| peer.conn);
+        let conn = known
+            .as_ref()
+            .map_or_else(|| self.relay.next_conn(), |peer| peer.conn);
         let identity = pass.identity(&format!("connection-{}", conn.0));
         if known.is_some_and(|peer| peer.id != identity.id || peer.kind != identity.kind) {
             let words = "this connection is somebody else's: open another one";
@@ -243,7 +249,9 @@ impl HocuspocusLink {
         let now = clock::now();
         let addresses: Vec<Address> = self.open.keys().cloned().collect();
         for address in addresses {
-            let Some(open) = self.open.get_mut(&address) else { continue };
+            let Some(open) = self.open.get_mut(&address) else {
+                continue;
+            };
             match self.relay.shared.guard.roles(&open.pass, &open.name.doc, now) {
                 Ok(roles) => {
                     let role = roles.part(open.name.part);
@@ -283,7 +291,8 @@ impl HocuspocusLink {
         let Ok(DocName { doc, .. }) = DocName::parse(&address.name) else {
             return;
         };
-        let same = |(other, open): (&Address, &Open)| open.name.doc == doc && other.session == address.session;
+        let same =
+            |(other, open): (&Address, &Open)| open.name.doc == doc && other.session == address.session;
         if !self.open.iter().any(same) {
             self.peers.remove(&(doc, address.session.clone()));
         }
@@ -324,4 +333,55 @@ fn encode(address: &Address, message: HocusMessage) -> Bytes {
     }
     .encode()
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::outbox;
+    use crate::{RelayConfig, StorePath};
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_sessions_that_are_over() {
+        let relay = Relay::open(RelayConfig::new(StorePath::Memory)).await.unwrap();
+        let (outbox, _reader) = outbox(&relay.shared.limits);
+        let mut link = HocuspocusLink::new(relay, Caller::Process, outbox, None);
+        let frame = |name: &str, session: u32, message| {
+            let address = Address {
+                name: name.to_owned(),
+                session: Some(session.to_string()),
+            };
+            Frame::Document { address, message }.encode()
+        };
+        let token = || HocusMessage::Token {
+            token: String::new(),
+            version: None,
+        };
+        for session in 0..50 {
+            for name in ["plan", "plan~margin"] {
+                link.receive(&frame(name, session, token())).await.unwrap();
+            }
+            assert_eq!(link.peers.len(), 1, "both parts are one peer's");
+            link.receive(&frame("plan", session, HocusMessage::Close(None)))
+                .await
+                .unwrap();
+            assert_eq!(link.peers.len(), 1, "the margin is still open");
+            link.receive(&frame("plan~margin", session, HocusMessage::Close(None)))
+                .await
+                .unwrap();
+            assert!(link.peers.is_empty());
+        }
+        let long = Address {
+            name: "plan".into(),
+            session: Some("s".repeat(300)),
+        };
+        let frame = Frame::Document {
+            address: long,
+            message: token(),
+        };
+        assert_eq!(
+            link.receive(&frame.encode()).await.unwrap_err().code,
+            CLOSE_POLICY
+        );
+    }
 }

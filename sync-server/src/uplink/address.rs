@@ -159,7 +159,12 @@ mod tests {
     #[test]
     fn an_encrypted_server_stays_one() {
         let target = Target::parse("https://host/#/d/x").unwrap();
-        assert!(target.socket(Part::Body, "x").as_str().starts_with("wss://host/y/x?"));
+        assert!(
+            target
+                .socket(Part::Body, "x")
+                .as_str()
+                .starts_with("wss://host/y/x?")
+        );
         assert_eq!(target.shown(), "https://host/#/d/x");
     }
 

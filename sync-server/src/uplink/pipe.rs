@@ -44,18 +44,16 @@ pub(super) async fn run(relay: Relay, target: Target, part: Part, report: impl F
     loop {
         let begin = Instant::now();
         match connect(&relay, &target, part).await {
-            Ok(socket) => {
-                match pass(&relay, &target, part, socket, &report).await {
-                    End::Down => {
-                        tracing::info!(doc = %target.doc(), host = target.host(), ?part, "the link is down");
-                        report(LinkState::Offline);
-                    }
-                    End::Refused => {
-                        report(LinkState::Refused);
-                        backoff = relay.shared.limits.uplink_backoff;
-                    }
+            Ok(socket) => match pass(&relay, &target, part, socket, &report).await {
+                End::Down => {
+                    tracing::info!(doc = %target.doc(), host = target.host(), ?part, "the link is down");
+                    report(LinkState::Offline);
                 }
-            }
+                End::Refused => {
+                    report(LinkState::Refused);
+                    backoff = relay.shared.limits.uplink_backoff;
+                }
+            },
             Err(Error::Http(response)) if response.status().is_client_error() => {
                 tracing::warn!(doc = %target.doc(), status = %response.status(), "the other server refuses the link");
                 report(LinkState::Refused);

@@ -20,7 +20,9 @@ use crate::tokens::guarded;
 /// Connects as a proxy on this machine does for somebody.
 async fn connect_for(served: &Served, path: &str, address: &str) -> Result<Socket, tungstenite::Error> {
     let mut request = format!("{}{path}", served.ws()).into_client_request().unwrap();
-    request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-forwarded-for", address.parse().unwrap());
     Ok(connect_async(request).await?.0)
 }
 
@@ -67,13 +69,17 @@ async fn a_document_has_so_many_connections() {
     let served = Served::start(settings).await;
     let first = Client::y(&served.ws(), "plan").await;
     let _second = Client::hocuspocus(&served.ws(), "plan", "").await;
-    let mut third = Client::y_with(&served.ws(), "plan", Replica::new(1)).await.unwrap();
+    let mut third = Client::y_with(&served.ws(), "plan", Replica::new(1))
+        .await
+        .unwrap();
     let closed = third.until_closed().await.unwrap();
     assert_eq!(u16::from(closed.code), 4529, "{}", closed.reason);
     Client::y(&served.ws(), "another").await;
     drop(first);
     eventually("the place is free again", || async {
-        let mut again = Client::y_with(&served.ws(), "plan", Replica::new(2)).await.unwrap();
+        let mut again = Client::y_with(&served.ws(), "plan", Replica::new(2))
+            .await
+            .unwrap();
         again.step().await.is_ok()
     })
     .await;
@@ -89,14 +95,26 @@ async fn requests_beyond_the_rate_are_told_to_wait() {
         statuses.push(get_for(served.port, "/api/v1/status?key=own", "203.0.113.1").await);
     }
     assert_eq!(statuses[0].0, 200);
-    let slowed = statuses.iter().find(|(status, _)| *status == 429).expect("nobody was slowed down");
-    assert!(slowed.1.contains("retry-after: ") && slowed.1.contains("slow down"), "{}", slowed.1);
+    let slowed = statuses
+        .iter()
+        .find(|(status, _)| *status == 429)
+        .expect("nobody was slowed down");
+    assert!(
+        slowed.1.contains("retry-after: ") && slowed.1.contains("slow down"),
+        "{}",
+        slowed.1
+    );
     // Upgrades are requests as well.
     match connect_for(&served, "/y/plan?key=own", "203.0.113.1").await {
         Err(tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 429),
         other => panic!("{other:?}"),
     }
-    assert_eq!(get_for(served.port, "/api/v1/status?key=own", "203.0.113.2").await.0, 200);
+    assert_eq!(
+        get_for(served.port, "/api/v1/status?key=own", "203.0.113.2")
+            .await
+            .0,
+        200
+    );
     for _ in 0..8 {
         assert_eq!(served.api("GET", "/status", Value::Null).await.0, 200);
     }
@@ -112,7 +130,10 @@ async fn strangers_send_little_and_are_few() {
     let (mut flood, _) = connect_async_with_config(format!("{}/hocuspocus", served.ws()), None, false)
         .await
         .unwrap();
-    flood.send(Message::Binary(vec![0; 8 << 20].into())).await.unwrap();
+    flood
+        .send(Message::Binary(vec![0; 8 << 20].into()))
+        .await
+        .unwrap();
     let closed = tokio::time::timeout(PATIENCE, async {
         loop {
             match flood.next().await {
@@ -125,7 +146,11 @@ async fn strangers_send_little_and_are_few() {
     .await
     .unwrap();
     assert_eq!(u16::from(closed.code), 1009);
-    assert!(closed.reason.contains("before it has said who it is"), "{}", closed.reason);
+    assert!(
+        closed.reason.contains("before it has said who it is"),
+        "{}",
+        closed.reason
+    );
     drop(flood);
 
     // Who has said who they are may send whole documents.
@@ -172,9 +197,15 @@ async fn awareness_beyond_the_rate_waits_and_is_not_lost() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, last).await.expect("the last state is lost");
+    tokio::time::timeout(PATIENCE, last)
+        .await
+        .expect("the last state is lost");
     // 200 at once, then 50 a second: the rest cannot have come through earlier.
-    assert!(begin.elapsed() >= Duration::from_millis(1500), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= Duration::from_millis(1500),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -183,17 +214,29 @@ async fn titles_and_imports_have_a_length_and_leave_nothing_when_refused() {
     settings.limits.import_bytes = 10_000;
     let served = Served::start(settings).await;
     let import = |text: String| json!({"title": "T", "markdown": text});
-    let (status, said) = served.api("POST", "/documents/import", import("x".repeat(10_001))).await;
+    let (status, said) = served
+        .api("POST", "/documents/import", import("x".repeat(10_001)))
+        .await;
     assert_eq!((status, &said["code"]), (413, &json!("too_large")));
     let long = "t".repeat(1001);
     for (method, path, body) in [
         ("POST", "/documents", json!({"title": long})),
-        ("POST", "/documents/import", json!({"title": long, "markdown": "x"})),
+        (
+            "POST",
+            "/documents/import",
+            json!({"title": long, "markdown": "x"}),
+        ),
     ] {
         assert_eq!(served.api(method, path, body).await.0, 413);
     }
-    assert_eq!(served.api("GET", "/documents", Value::Null).await.1, json!([]), "nothing is left behind");
-    let (status, made) = served.api("POST", "/documents/import", import("# Heading\n\ntext".into())).await;
+    assert_eq!(
+        served.api("GET", "/documents", Value::Null).await.1,
+        json!([]),
+        "nothing is left behind"
+    );
+    let (status, made) = served
+        .api("POST", "/documents/import", import("# Heading\n\ntext".into()))
+        .await;
     assert_eq!(status, 201);
     let path = format!("/documents/{}", made["id"].as_str().unwrap());
     assert_eq!(served.api("PATCH", &path, json!({"title": long})).await.0, 413);
@@ -238,7 +281,11 @@ async fn the_reason_for_a_refused_document_is_not_lost() {
         let (mut socket, _) = connect_async(url).await.unwrap();
         for _ in 0..50 {
             // It may be closed meanwhile; what it said is read all the same.
-            if socket.feed(Message::Binary(vec![0; 20_000].into())).await.is_err() {
+            if socket
+                .feed(Message::Binary(vec![0; 20_000].into()))
+                .await
+                .is_err()
+            {
                 break;
             }
         }
@@ -257,7 +304,9 @@ async fn the_reason_for_a_refused_document_is_not_lost() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_no_refusal() {
     let served = Served::start(config()).await;
-    let (mut socket, _) = connect_async(format!("{}/hocuspocus", served.ws())).await.unwrap();
+    let (mut socket, _) = connect_async(format!("{}/hocuspocus", served.ws()))
+        .await
+        .unwrap();
     served.relay.shutdown().await;
     let frame = Frame::Document {
         address: Address::new("plan"),

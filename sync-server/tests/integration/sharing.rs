@@ -25,7 +25,10 @@ pub(crate) async fn ask(served: &Served, method: &str, path: &str, key: &str, bo
         within: PATIENCE,
     };
     let answer = fetch(&request, &tls::client(None).unwrap()).await.unwrap();
-    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    (
+        answer.status,
+        serde_json::from_slice(&answer.body).unwrap_or_default(),
+    )
 }
 
 async fn document(served: &Served) -> String {
@@ -35,7 +38,13 @@ async fn document(served: &Served) -> String {
 }
 
 fn key_of(share: &Value) -> String {
-    share["url"].as_str().unwrap().split_once("?key=").unwrap().1.to_owned()
+    share["url"]
+        .as_str()
+        .unwrap()
+        .split_once("?key=")
+        .unwrap()
+        .1
+        .to_owned()
 }
 
 #[tokio::test]
@@ -48,10 +57,22 @@ async fn a_link_opens_one_document_until_it_is_revoked_also_after_a_restart() {
     let doc = document(&served).await;
     let other = document(&served).await;
     let path = format!("/documents/{doc}/shares");
-    let (status, share) = ask(&served, "POST", &path, "own", json!({"role": "editor", "label": "team"})).await;
+    let (status, share) = ask(
+        &served,
+        "POST",
+        &path,
+        "own",
+        json!({"role": "editor", "label": "team"}),
+    )
+    .await;
     assert_eq!((status, &share["role"]), (201, &json!("editor")));
     let port = served.port;
-    assert!(share["url"].as_str().unwrap().starts_with(&format!("http://127.0.0.1:{port}/#/d/{doc}?key=share.")));
+    assert!(
+        share["url"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("http://127.0.0.1:{port}/#/d/{doc}?key=share."))
+    );
     let key = key_of(&share);
 
     // It shows one document, and is no key to anything else.
@@ -68,7 +89,11 @@ async fn a_link_opens_one_document_until_it_is_revoked_also_after_a_restart() {
         ("GET", format!("/documents/{doc}/shares"), 403),
         ("GET", format!("/documents/{doc}/members"), 403),
     ] {
-        assert_eq!(ask(&served, method, &path, &key, Value::Null).await.0, status, "{method} {path}");
+        assert_eq!(
+            ask(&served, method, &path, &key, Value::Null).await.0,
+            status,
+            "{method} {path}"
+        );
     }
     let mut hocuspocus = Client::hocuspocus(
         &served.ws(),
@@ -82,7 +107,9 @@ async fn a_link_opens_one_document_until_it_is_revoked_also_after_a_restart() {
     hocuspocus.until("saved", |client| client.saved == 2).await;
     let mut y = Client::y(&served.ws(), &format!("{doc}?key={key}")).await;
     y.until("the text", |client| client.text() == "shared").await;
-    let refused = Client::hocuspocus_with(&served.ws(), &other, &key, Replica::new(1)).await.unwrap();
+    let refused = Client::hocuspocus_with(&served.ws(), &other, &key, Replica::new(1))
+        .await
+        .unwrap();
     assert!(refused.denied.unwrap().contains("does not open this document"));
 
     drop((hocuspocus, y));
@@ -91,13 +118,21 @@ async fn a_link_opens_one_document_until_it_is_revoked_also_after_a_restart() {
     let mut hocuspocus = Client::hocuspocus(&served.ws(), &doc, &key).await;
     let mut y = Client::y(&served.ws(), &format!("{doc}?key={key}")).await;
     let (_, list) = ask(&served, "GET", &path, "own", Value::Null).await;
-    assert_eq!((&list[0]["id"], &list[0]["label"], key_of(&list[0])), (&share["id"], &json!("team"), key.clone()));
+    assert_eq!(
+        (&list[0]["id"], &list[0]["label"], key_of(&list[0])),
+        (&share["id"], &json!("team"), key.clone())
+    );
     let revoke = format!("{path}/{id}");
     assert_eq!(ask(&served, "DELETE", &revoke, "own", Value::Null).await.0, 204);
     assert_eq!(ask(&served, "DELETE", &revoke, "own", Value::Null).await.0, 404);
     let closed = y.until_closed().await.unwrap();
-    assert_eq!((u16::from(closed.code), closed.reason.contains("revoked")), (4403, true));
-    hocuspocus.until("it is told", |client| client.denied.is_some()).await;
+    assert_eq!(
+        (u16::from(closed.code), closed.reason.contains("revoked")),
+        (4403, true)
+    );
+    hocuspocus
+        .until("it is told", |client| client.denied.is_some())
+        .await;
     assert!(hocuspocus.denied.unwrap().contains("revoked"));
     match Client::y_with(&served.ws(), &format!("{doc}?key={key}"), Replica::new(1)).await {
         Err(tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 403),
@@ -116,7 +151,10 @@ async fn a_link_ends_when_its_time_is_over() {
     let (_, share) = ask(&served, "POST", &path, "own", soon).await;
     let mut y = Client::y(&served.ws(), &format!("{doc}?key={}", key_of(&share))).await;
     let closed = y.until_closed().await.unwrap();
-    assert_eq!((u16::from(closed.code), closed.reason.contains("expired")), (4403, true));
+    assert_eq!(
+        (u16::from(closed.code), closed.reason.contains("expired")),
+        (4403, true)
+    );
     assert_eq!(ask(&served, "GET", &path, "own", Value::Null).await.1, json!([]));
 }
 
@@ -131,16 +169,30 @@ async fn what_an_owner_sets_for_somebody_holds_at_once() {
     body.write("one ").await.unwrap();
     body.until("saved", |client| client.saved == 2).await;
 
-    assert_eq!(ask(&served, "PUT", &path("ada"), &ada, json!({"role": "owner"})).await.0, 403, "not by herself");
+    assert_eq!(
+        ask(&served, "PUT", &path("ada"), &ada, json!({"role": "owner"}))
+            .await
+            .0,
+        403,
+        "not by herself"
+    );
     let (status, set) = ask(&served, "PUT", &path("ada"), "own", json!({"role": "suggester"})).await;
     assert_eq!((status, &set["role"]), (200, &json!("suggester")));
-    body.until("read-only", |client| client.scope == Some(Scope::ReadOnly)).await;
+    body.until("read-only", |client| client.scope == Some(Scope::ReadOnly))
+        .await;
     body.write("two ").await.unwrap();
     body.until("refused", |client| client.refused == 1).await;
     margin.write("in the margin").await.unwrap();
 
     // More again: what was refused meanwhile is asked for and arrives.
-    ask(&served, "PUT", &path("ada"), "own", json!({"role": "owner", "margin": "viewer"})).await;
+    ask(
+        &served,
+        "PUT",
+        &path("ada"),
+        "own",
+        json!({"role": "owner", "margin": "viewer"}),
+    )
+    .await;
     let mut reader = Client::hocuspocus(&served.ws(), &doc, "own").await;
     let answered = async {
         while reader.text() != "one two " {
@@ -150,30 +202,76 @@ async fn what_an_owner_sets_for_somebody_holds_at_once() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, answered).await.expect("what was refused never arrives");
+    tokio::time::timeout(PATIENCE, answered)
+        .await
+        .expect("what was refused never arrives");
     margin.write("not any more").await.unwrap();
-    margin.until("refused in the margin", |client| client.denied.is_some()).await;
+    margin
+        .until("refused in the margin", |client| client.denied.is_some())
+        .await;
     // As an owner she may share, too.
-    let (status, _) = ask(&served, "POST", &format!("/documents/{doc}/shares"), &ada, json!({"role": "viewer"})).await;
+    let (status, _) = ask(
+        &served,
+        "POST",
+        &format!("/documents/{doc}/shares"),
+        &ada,
+        json!({"role": "viewer"}),
+    )
+    .await;
     assert_eq!(status, 201);
     // Somebody whose token opens nothing by itself.
     let guest = crate::tokens::signed(&json!({"sub": "gil", "exp": clock::now().0 / 1000 + 60}));
-    assert_eq!(ask(&served, "GET", &format!("/documents/{doc}"), &guest, Value::Null).await.0, 403);
+    assert_eq!(
+        ask(&served, "GET", &format!("/documents/{doc}"), &guest, Value::Null)
+            .await
+            .0,
+        403
+    );
     ask(&served, "PUT", &path("gil"), "own", json!({"role": "viewer"})).await;
-    assert_eq!(ask(&served, "GET", &format!("/documents/{doc}"), &guest, Value::Null).await.0, 200);
+    assert_eq!(
+        ask(&served, "GET", &format!("/documents/{doc}"), &guest, Value::Null)
+            .await
+            .0,
+        200
+    );
 
-    let (_, members) = ask(&served, "GET", &format!("/documents/{doc}/members"), "own", Value::Null).await;
-    let names: Vec<_> = members.as_array().unwrap().iter().map(|member| member["sub"].as_str().unwrap()).collect();
+    let (_, members) = ask(
+        &served,
+        "GET",
+        &format!("/documents/{doc}/members"),
+        "own",
+        Value::Null,
+    )
+    .await;
+    let names: Vec<_> = members
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["sub"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["ada", "gil"]);
     // Shut out, whatever the token says.
     ask(&served, "PUT", &path("ada"), "own", json!({"role": "none"})).await;
     let closed = margin.until_closed().await.unwrap();
-    assert_eq!((u16::from(closed.code), closed.reason.contains("taken your access away")), (4403, true));
+    assert_eq!(
+        (
+            u16::from(closed.code),
+            closed.reason.contains("taken your access away")
+        ),
+        (4403, true)
+    );
     body.until("told", |client| client.denied.is_some()).await;
-    assert_eq!(ask(&served, "DELETE", &path("ada"), "own", Value::Null).await.0, 204);
+    assert_eq!(
+        ask(&served, "DELETE", &path("ada"), "own", Value::Null).await.0,
+        204
+    );
     Client::hocuspocus(&served.ws(), &doc, &ada).await;
     for bad in [json!({"role": "king"}), json!({}), json!("x")] {
-        assert_eq!(ask(&served, "PUT", &path("ada"), "own", bad.clone()).await.0, 400, "{bad}");
+        assert_eq!(
+            ask(&served, "PUT", &path("ada"), "own", bad.clone()).await.0,
+            400,
+            "{bad}"
+        );
     }
 }
 
@@ -184,9 +282,19 @@ async fn who_makes_a_document_with_a_token_owns_it() {
     let (status, made) = ask(&served, "POST", "/documents", &ada, json!({"title": "Hers"})).await;
     assert_eq!(status, 201);
     let path = format!("/documents/{}/members/bob", made["id"].as_str().unwrap());
-    assert_eq!(ask(&served, "PUT", &path, &ada, json!({"role": "editor"})).await.0, 200);
+    assert_eq!(
+        ask(&served, "PUT", &path, &ada, json!({"role": "editor"}))
+            .await
+            .0,
+        200
+    );
     let theirs = format!("/documents/{}/members/bob", document(&served).await);
-    assert_eq!(ask(&served, "PUT", &theirs, &ada, json!({"role": "editor"})).await.0, 403);
+    assert_eq!(
+        ask(&served, "PUT", &theirs, &ada, json!({"role": "editor"}))
+            .await
+            .0,
+        403
+    );
 }
 
 /// The commands of the program, against a relay in this process.
@@ -207,10 +315,24 @@ async fn the_program_makes_tokens_and_links() {
             .unwrap()
         }
     };
-    let made = run(&["token", "--key", "own", "--sub", "ada", "--doc", &doc, "--role", "editor"]).await;
+    let made = run(&[
+        "token", "--key", "own", "--sub", "ada", "--doc", &doc, "--role", "editor",
+    ])
+    .await;
     assert_eq!(made.0, 0, "{}", made.1);
     Client::hocuspocus(&served.ws(), &doc, made.1.trim()).await;
-    let (code, link) = run(&["share", "--key", "own", "--doc", &doc, "--role", "viewer", "--expires-in", "1h"]).await;
+    let (code, link) = run(&[
+        "share",
+        "--key",
+        "own",
+        "--doc",
+        &doc,
+        "--role",
+        "viewer",
+        "--expires-in",
+        "1h",
+    ])
+    .await;
     assert!(code == 0 && link.contains("?key=share."), "{link}");
     let (_, list) = run(&["share", "--key", "own", "--doc", &doc, "--list"]).await;
     let id = list.split('\t').next().unwrap().to_owned();
@@ -220,6 +342,20 @@ async fn the_program_makes_tokens_and_links() {
     let (code, said) = run(&["share", "--key", "wrong", "--doc", &doc, "--list"]).await;
     assert!(code == 2 && said.contains("does not open anything"), "{said}");
     // With the secret at hand nobody is asked.
-    let (_, own) = run(&["token", "--secret", crate::tokens::SECRET, "--sub", "a", "--doc", "*", "--role", "owner"]).await;
-    assert_eq!(ask(&served, "GET", "/documents", own.trim(), Value::Null).await.0, 200);
+    let (_, own) = run(&[
+        "token",
+        "--secret",
+        crate::tokens::SECRET,
+        "--sub",
+        "a",
+        "--doc",
+        "*",
+        "--role",
+        "owner",
+    ])
+    .await;
+    assert_eq!(
+        ask(&served, "GET", "/documents", own.trim(), Value::Null).await.0,
+        200
+    );
 }

@@ -67,10 +67,15 @@ async fn pages_and_sockets_are_encrypted_and_a_slow_visitor_holds_nobody_up() {
     assert_eq!(status(server.port, &trust).await, Ok(200));
     let stranger = tls::client(None).unwrap();
     let refused = status(server.port, &stranger).await.unwrap_err();
-    assert!(refused.contains("UnknownIssuer") || refused.contains("certificate"), "{refused}");
+    assert!(
+        refused.contains("UnknownIssuer") || refused.contains("certificate"),
+        "{refused}"
+    );
     let url = format!("wss://localhost:{}/y/plan", server.port);
     let connector = Some(Connector::Rustls(trust));
-    let (socket, _) = connect_async_tls_with_config(url, None, true, connector).await.unwrap();
+    let (socket, _) = connect_async_tls_with_config(url, None, true, connector)
+        .await
+        .unwrap();
     let mut client = Client::over(socket).await;
     client.until("synced", |client| client.replica.is_synced()).await;
     client.write("secret").await.unwrap();
@@ -81,16 +86,32 @@ async fn pages_and_sockets_are_encrypted_and_a_slow_visitor_holds_nobody_up() {
     .await;
     // A link shows the address as its maker sees it.
     let doc = "/documents/plan/shares";
-    let share = server.relay.api("POST", doc, json!({"role": "viewer"}).to_string().into()).await;
-    assert!(String::from_utf8_lossy(&share.body).contains("\"url\":\"https://127.0.0.1:"), "{share:?}");
+    let share = server
+        .relay
+        .api("POST", doc, json!({"role": "viewer"}).to_string().into())
+        .await;
+    assert!(
+        String::from_utf8_lossy(&share.body).contains("\"url\":\"https://127.0.0.1:"),
+        "{share:?}"
+    );
 }
 
 #[tokio::test]
 async fn documents_are_linked_over_tls_to_servers_that_are_trusted() {
     let server = start().await;
     let (_, made) = {
-        let answer = server.relay.api("POST", "/documents", json!({"title": "Shared"}).to_string().into()).await;
-        (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap())
+        let answer = server
+            .relay
+            .api(
+                "POST",
+                "/documents",
+                json!({"title": "Shared"}).to_string().into(),
+            )
+            .await;
+        (
+            answer.status,
+            serde_json::from_slice::<Value>(&answer.body).unwrap(),
+        )
     };
     let id = made["id"].as_str().unwrap();
     let url = format!("https://localhost:{}/#/d/{id}", server.port);
@@ -119,7 +140,10 @@ async fn documents_are_linked_over_tls_to_servers_that_are_trusted() {
     let mut alone = Client::hocuspocus(&other.ws(), id, "").await;
     alone.write("kept here").await.unwrap();
     alone.until("saved", |client| client.saved == 2).await;
-    assert_eq!(other.api("GET", "/documents", Value::Null).await.1[0]["linkState"], "offline");
+    assert_eq!(
+        other.api("GET", "/documents", Value::Null).await.1[0]["linkState"],
+        "offline"
+    );
 }
 
 #[test]

@@ -117,7 +117,13 @@ async fn a_document_that_is_not_there_is_a_refusal() {
     let server = Served::start(config()).await;
     let (_, made) = server.api("POST", "/documents", json!({"title": "Gone"})).await;
     let id = made["id"].as_str().unwrap().to_owned();
-    assert_eq!(server.api("DELETE", &format!("/documents/{id}"), Value::Null).await.0, 204);
+    assert_eq!(
+        server
+            .api("DELETE", &format!("/documents/{id}"), Value::Null)
+            .await
+            .0,
+        204
+    );
     let desktop = Served::start(config()).await;
     let url = format!("http://127.0.0.1:{}/#/d/{id}", server.port);
     assert_eq!(desktop.api("POST", "/links", json!({"url": url})).await.0, 201);

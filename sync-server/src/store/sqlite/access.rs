@@ -10,20 +10,20 @@ const SECRET: &str = "secret";
 
 pub(super) fn load(connection: &Connection) -> Result<AccessRows, StoreError> {
     let secret = connection
-        .query_row("SELECT value FROM settings WHERE name = ?1", [SECRET], |row| row.get(0))
+        .query_row("SELECT value FROM settings WHERE name = ?1", [SECRET], |row| {
+            row.get(0)
+        })
         .optional()?;
     let mut rows = AccessRows {
         secret,
         ..AccessRows::default()
     };
-    let mut query = connection.prepare(
-        "SELECT id, document, role, label, created_at, created_by, expires_at FROM shares",
-    )?;
+    let mut query = connection
+        .prepare("SELECT id, document, role, label, created_at, created_by, expires_at FROM shares")?;
     for row in query.query_map([], share)? {
         rows.apply(&AccessWrite::PutShare(row?));
     }
-    let mut query =
-        connection.prepare("SELECT document, sub, role, margin, set_at, set_by FROM members")?;
+    let mut query = connection.prepare("SELECT document, sub, role, margin, set_at, set_by FROM members")?;
     for row in query.query_map([], member)? {
         rows.apply(&AccessWrite::PutMember(row?));
     }
@@ -109,5 +109,6 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let text: String = row.get(column)?;
-    read(&text).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    read(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
