@@ -69,9 +69,13 @@ fn is_refusal(frame: &[u8], by_y: bool) -> bool {
     if by_y {
         return matches!(frame, [protocol::AUTH, ..]);
     }
-    let said = Frame::decode(frame).ok();
-    let refused = |message| matches!(message, HocusMessage::SyncStatus(false));
-    said.is_some_and(|said| matches!(said, Frame::Document { message, .. } if refused(message)))
+    matches!(
+        Frame::decode(frame),
+        Ok(Frame::Document {
+            message: HocusMessage::SyncStatus(false),
+            ..
+        })
+    )
 }
 
 /// Sends a frame and waits for what comes of it; other answers are read and dropped.
