@@ -163,3 +163,70 @@ async fn pump(mut socket: WebSocketStream<MaybeTlsStream<TcpStream>>, link: Link
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    /// A server that sends back what it gets; its certificate, and its port.
+    async fn echo() -> (String, u16) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whoever does not trust it hangs up.
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                while let Some(Ok(message)) = socket.next().await {
+                    if message.is_binary() {
+                        socket.send(message).await.unwrap();
+                    }
+                }
+            }
+        });
+        (made.cert.pem(), port)
+    }
+
+    #[tokio::test]
+    async fn an_encrypted_server_is_reached_when_it_is_trusted() {
+        let (certificate, port) = echo().await;
+        let url = format!("wss://localhost:{port}/y/plan?key=secret");
+        let stranger = trust(None).unwrap();
+        let refused = open(&url, &stranger).await.unwrap_err();
+        assert!(
+            refused.is_final() && refused.to_string().contains("--ca"),
+            "{refused}"
+        );
+        assert!(!refused.to_string().contains("secret"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), certificate.as_bytes())
+            .unwrap();
+        let mut link = open(&url, &trust(Some(&path)).unwrap()).await.unwrap();
+        link.tx.send(Bytes::from_static(b"hello")).await.unwrap();
+        assert_eq!(link.rx.recv().await.as_deref(), Some(&b"hello"[..]));
+        let empty = folder.path().join("empty.pem");
+        std::fs::File::create(&empty).unwrap();
+        assert!(
+            trust(Some(&empty))
+                .unwrap_err()
+                .to_string()
+                .contains("no certificate")
+        );
+    }
+}

@@ -1,11 +1,14 @@
-//! A new document's first content.
+//! A new document's first content, and titles.
 
-use crdt::Node;
+use crdt::{DocId, Identity, Node, Role};
 use yrs::updates::decoder::Decode;
 use yrs::{Doc, ReadTxn, StateVector, Transact, Update};
 
+use crate::clock;
 use crate::limits::Limits;
-use crate::room::EditError;
+use crate::relay::Relay;
+use crate::room::{EditError, JoinError};
+use crate::store::Write;
 
 /// The longest title that is taken from a text's first heading, in characters.
 const MAX_TITLE: usize = 120;
@@ -69,6 +72,60 @@ pub(crate) fn apply(body: &Doc, content: &[u8]) {
         Update::decode_v1(content).is_ok_and(|update| body.transact_mut().apply_update(update).is_ok());
     if !applied {
         tracing::error!("the first content of a document cannot be applied");
+    }
+}
+
+impl Relay {
+    /// Makes a document and returns its id.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn create(
+        &self,
+        who: (Identity, Role),
+        title: Option<&str>,
+        markdown: Option<&str>,
+    ) -> Result<DocId, EditError> {
+        check_title(title)?;
+        // Before the document is there: what cannot be read in leaves nothing behind.
+        let content = read(title, markdown, &self.shared.limits).await?;
+        let id = clock::ulid().to_string().to_lowercase();
+        let doc = DocId::parse(&id).map_err(|error| EditError::Refused(error.to_string()))?;
+        let at = clock::now();
+        let create = Write::Create {
+            doc: doc.clone(),
+            title: String::new(),
+            at,
+        };
+        self.shared.store.write(create).await.map_err(JoinError::from)?;
+        let Some(content) = content else { return Ok(doc) };
+        let edit = Box::new(move |body: &yrs::Doc| apply(body, &content));
+        match self.edit(&doc, who, edit).await {
+            Ok(()) => Ok(doc),
+            // It is made and will be saved: to take it away would lose it.
+            Err(error @ EditError::NotSaved) => Err(error),
+            Err(error) => {
+                if let Err(error) = self.rooms.delete(&doc).await {
+                    tracing::warn!(%doc, %error, "a document that was refused is left behind, empty");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Renames a document: an edit like any other.
+    pub(crate) async fn rename(
+        &self,
+        doc: &DocId,
+        who: (Identity, Role),
+        title: String,
+    ) -> Result<(), EditError> {
+        check_title(Some(&title))?;
+        let edit = move |body: &yrs::Doc| {
+            let meta = crdt::doc::meta(body);
+            crdt::doc::set_title(&meta, &mut yrs::Transact::transact_mut(body), &title);
+        };
+        self.edit(doc, who, Box::new(edit)).await
     }
 }
 

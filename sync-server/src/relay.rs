@@ -21,10 +21,10 @@ use crate::limits::Limits;
 use crate::outbox::{Outbox, outbox};
 use crate::room::{EditError, EditFn};
 use crate::rooms::Rooms;
+use crate::router;
 use crate::store::{AccessWrite, MemoryStore, SqliteStore, Store, StoreError, StorePath};
 use crate::tls::{self, TlsError};
 use crate::uplink::Uplinks;
-use crate::{clock, router};
 
 /// Frames that may wait in a pipe of this process, each way. What is beyond waits in the outbox, which is bounded in bytes.
 const PIPE_FRAMES: usize = 64;
@@ -474,65 +474,9 @@ impl Relay {
         self.rooms.edit(doc, self.next_conn(), who, edit).await
     }
 
-    /// Makes a document and returns its id.
-    ///
-    /// # Errors
-    /// [`EditError`].
-    pub async fn create(
-        &self,
-        who: (Identity, Role),
-        title: Option<&str>,
-        markdown: Option<&str>,
-    ) -> Result<DocId, EditError> {
-        crate::import::check_title(title)?;
-        // Before the document is there: what cannot be read in leaves nothing behind.
-        let content = crate::import::read(title, markdown, &self.shared.limits).await?;
-        let id = clock::ulid().to_string().to_lowercase();
-        let doc = DocId::parse(&id).map_err(|error| EditError::Refused(error.to_string()))?;
-        let at = clock::now();
-        let create = crate::store::Write::Create {
-            doc: doc.clone(),
-            title: String::new(),
-            at,
-        };
-        self.shared
-            .store
-            .write(create)
-            .await
-            .map_err(crate::room::JoinError::from)?;
-        let Some(content) = content else { return Ok(doc) };
-        let edit = Box::new(move |body: &yrs::Doc| crate::import::apply(body, &content));
-        match self.edit(&doc, who, edit).await {
-            Ok(()) => Ok(doc),
-            // It is made and will be saved: to take it away would lose it.
-            Err(error @ EditError::NotSaved) => Err(error),
-            Err(error) => {
-                if let Err(error) = self.rooms.delete(&doc).await {
-                    tracing::warn!(%doc, %error, "a document that was refused is left behind, empty");
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// The name of a document's part.
     pub(crate) const fn name(doc: DocId, part: Part) -> DocName {
         DocName { doc, part }
-    }
-
-    /// Renames a document: an edit like any other.
-    pub(crate) async fn rename(
-        &self,
-        doc: &DocId,
-        who: (Identity, Role),
-        title: String,
-    ) -> Result<(), EditError> {
-        crate::import::check_title(Some(&title))?;
-        let edit = move |body: &yrs::Doc| {
-            let meta = crdt::doc::meta(body);
-            crdt::doc::set_title(&meta, &mut yrs::Transact::transact_mut(body), &title);
-        };
-        self.edit(doc, who, Box::new(edit)).await
     }
 
     /// Link states by document, for the list.

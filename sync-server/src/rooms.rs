@@ -365,3 +365,56 @@ async fn shut_down(
     rooms.retain(|_, entry| !entry.task.is_finished());
     saved
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn inbox(kilobytes: u32) -> (Inbox, mpsc::Receiver<Command>) {
+        let (commands, received) = mpsc::channel(1);
+        let inbox = Inbox {
+            commands,
+            budget: Arc::new(Semaphore::new(kilobytes as usize)),
+            most: kilobytes,
+        };
+        (inbox, received)
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_stuck_does_not_hold_up_the_end() {
+        let (inbox, _stuck) = inbox(1);
+        let end = Command::ShutDown(Closing::new(CLOSE_GOING_AWAY, "the end"));
+        assert!(
+            inbox.commands.send(end).await.is_ok(),
+            "it is full now"
+        );
+        let entry = Entry {
+            inbox,
+            visitors: Arc::default(),
+            task: tokio::spawn(std::future::pending()),
+        };
+        let mut rooms = HashMap::from([(DocId::parse("stuck").unwrap(), entry)]);
+        let closing = Closing::new(CLOSE_GOING_AWAY, "the end");
+        let end = shut_down(&mut rooms, Duration::from_millis(10), &closing);
+        tokio::time::timeout(Duration::from_secs(20), end)
+            .await
+            .expect("it waits for ever");
+    }
+
+    #[test]
+    fn messages_wait_for_the_inbox_to_have_bytes_for_them() {
+        let (inbox, _received) = inbox(100);
+        let first = inbox.hold(60 << 10).now_or_never().unwrap();
+        assert!(inbox.hold(60 << 10).now_or_never().is_none());
+        drop(first);
+        // One that is larger than all of it comes alone.
+        let whole = inbox.hold(500 << 10).now_or_never().unwrap();
+        assert!(inbox.hold(0).now_or_never().is_none());
+        drop(whole);
+        assert!(inbox.hold(0).now_or_never().is_some());
+    }
+}

@@ -336,3 +336,54 @@ fn encode(address: &Address, message: HocusMessage) -> Bytes {
     .encode()
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::outbox;
+    use crate::{RelayConfig, StorePath};
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_sessions_that_are_over() {
+        let relay = Relay::open(RelayConfig::new(StorePath::Memory)).await.unwrap();
+        let (outbox, _reader) = outbox(&relay.shared.limits);
+        let mut link = HocuspocusLink::new(relay, Caller::Process, outbox, None);
+        let frame = |name: &str, session: u32, message| {
+            let address = Address {
+                name: name.to_owned(),
+                session: Some(session.to_string()),
+            };
+            Frame::Document { address, message }.encode()
+        };
+        let token = || HocusMessage::Token {
+            token: String::new(),
+            version: None,
+        };
+        for session in 0..50 {
+            for name in ["plan", "plan~margin"] {
+                link.receive(&frame(name, session, token())).await.unwrap();
+            }
+            assert_eq!(link.peers.len(), 1, "both parts are one peer's");
+            link.receive(&frame("plan", session, HocusMessage::Close(None)))
+                .await
+                .unwrap();
+            assert_eq!(link.peers.len(), 1, "the margin is still open");
+            link.receive(&frame("plan~margin", session, HocusMessage::Close(None)))
+                .await
+                .unwrap();
+            assert!(link.peers.is_empty());
+        }
+        let long = Address {
+            name: "plan".into(),
+            session: Some("s".repeat(300)),
+        };
+        let frame = Frame::Document {
+            address: long,
+            message: token(),
+        };
+        assert_eq!(
+            link.receive(&frame.encode()).await.unwrap_err().code,
+            CLOSE_POLICY
+        );
+    }
+}

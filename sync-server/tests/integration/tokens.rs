@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite;
 
 use crate::client::Client;
-use crate::relay::{Served, config, eventually};
+use crate::relay::{Served, config};
 
 pub(crate) const SECRET: &str = "a secret of the tests, long enough";
 
@@ -117,6 +117,9 @@ async fn a_token_opens_what_it_names_as_whom_it_names() {
             client.scope
         }
     };
+    let mut notes = Client::hocuspocus(&served.ws(), "notes", "own").await;
+    notes.write("here").await.unwrap();
+    notes.until("saved", |client| client.saved == 2).await;
     assert_eq!(role("plan", many.clone()).await, Some(Scope::ReadOnly));
     assert_eq!(role("plan~margin", many.clone()).await, Some(Scope::ReadWrite));
     assert_eq!(role("notes", many.clone()).await, Some(Scope::ReadWrite));
@@ -352,6 +355,10 @@ async fn a_token_that_ends_ends_its_connection_unless_a_new_one_comes() {
 #[tokio::test]
 async fn an_ai_does_not_become_more_by_a_second_token() {
     let served = Served::start(guarded()).await;
+    // Suggesters make no documents.
+    let mut owner = Client::hocuspocus(&served.ws(), "plan", "own").await;
+    owner.write("here").await.unwrap();
+    owner.until("saved", |client| client.saved == 2).await;
     let user = json!({"id": "u", "name": "U"});
     let ai = json!({"key": "own", "kind": "ai", "user": user}).to_string();
     let mut client = Client::hocuspocus(&served.ws(), "plan", &ai).await;
@@ -372,6 +379,12 @@ async fn an_ai_does_not_become_more_by_a_second_token() {
         .await;
     assert!(client.denied.is_some() && client.scope.is_none());
     client.write("x").await.unwrap();
-    let reader = Client::hocuspocus(&served.ws(), "plan", "own").await;
-    eventually("nothing was written", || async { reader.text().is_empty() }).await;
+    let mut later = Client::hocuspocus(&served.ws(), "plan", "own").await;
+    later
+        .until("what the owner wrote", |client| client.text() == "here")
+        .await;
+    later.write("!").await.unwrap();
+    owner
+        .until("nothing of the AI's", |client| client.text() == "here!")
+        .await;
 }

@@ -110,3 +110,70 @@ where
     read(&text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Backend as _, MemoryStore, SqliteStore};
+
+    fn share(id: &str, doc: &str) -> AccessWrite {
+        AccessWrite::PutShare(ShareRow {
+            id: id.into(),
+            doc: DocId::parse(doc).unwrap(),
+            role: Role::Suggester,
+            label: (id == "1").then(|| "Über uns".into()),
+            created_at: Timestamp(5),
+            created_by: "user:ada".into(),
+            expires_at: (id == "2").then_some(Timestamp(9)),
+        })
+    }
+
+    fn member(doc: &str, sub: &str, role: Option<Role>) -> AccessWrite {
+        AccessWrite::PutMember(MemberRow {
+            doc: DocId::parse(doc).unwrap(),
+            sub: sub.into(),
+            role,
+            margin: role.map(|_| Role::Viewer),
+            set_at: Timestamp(7),
+            set_by: "own".into(),
+        })
+    }
+
+    #[test]
+    fn both_stores_keep_the_same_also_when_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        let mut memory = MemoryStore::default();
+        let plan = DocId::parse("plan").unwrap();
+        for write in [
+            AccessWrite::Secret("one".into()),
+            AccessWrite::Secret("two".into()),
+            share("1", "plan"),
+            share("2", "plan"),
+            share("3", "notes"),
+            AccessWrite::RemoveShare("2".into()),
+            AccessWrite::RemoveShare("unknown".into()),
+            member("plan", "ada", Some(Role::Owner)),
+            member("plan", "ada", None),
+            member("notes", "ada", Some(Role::Editor)),
+            member("notes", "bob", Some(Role::Editor)),
+            AccessWrite::RemoveMember {
+                doc: DocId::parse("notes").unwrap(),
+                sub: "bob".into(),
+            },
+            AccessWrite::Forget(plan.clone()),
+            share("4", "plan"),
+        ] {
+            let mut store = SqliteStore::open(&path).unwrap();
+            store.write_access(&write).unwrap();
+            memory.write_access(&write).unwrap();
+            assert_eq!(store.access().unwrap(), memory.access().unwrap(), "{write:?}");
+            drop(store);
+            let mut again = SqliteStore::open(&path).unwrap();
+            assert_eq!(again.access().unwrap(), memory.access().unwrap(), "{write:?}");
+        }
+        let kept = memory.access().unwrap();
+        assert_eq!(kept.secret.as_deref(), Some("two"));
+        assert_eq!((kept.shares.len(), kept.members.len()), (2, 1));
+    }
+}
