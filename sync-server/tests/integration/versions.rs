@@ -231,7 +231,7 @@ async fn every_character_keeps_its_author_through_compaction_restart_restore_and
             .api(
                 "POST",
                 "/documents/import?user=ann&name=Ann",
-                json!({"markdown": "aaaa\n\naa aa\n"}),
+                json!({"markdown": "aaaa\n\naaaaa\n"}),
             )
             .await;
         assert_eq!(status, 201);
