@@ -150,6 +150,7 @@ async fn a_check_names_what_is_damaged_and_saves_the_rest() {
     };
     check();
     let server = Process::start(&data, free_port()).await;
+    assert_eq!(text(&server, "well").await, "fine", "it is up");
     check();
     assert_eq!(text(&server, "well").await, "fine");
 }
