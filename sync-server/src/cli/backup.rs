@@ -25,7 +25,7 @@ pub(super) fn backup(data: &Path, file: &Path) -> anyhow::Result<ExitCode> {
         drop(std::fs::remove_file(&part)); // of a run that was cut off
         SqliteStore::open(&store)?
             .backup(&part, &mut |_| {})
-            .and_then(|()| Ok(std::fs::rename(&part, file)))
+            .map(|()| std::fs::rename(&part, file))
             .with_context(|| format!("no backup was written to {}", file.display()))??;
     }
     say(&format!(

@@ -143,7 +143,14 @@ async fn a_version_is_kept_compared_and_restored_as_an_edit() {
         .await
         .1;
     assert_eq!(again, json!({"changed": false}), "there is nothing to do");
+}
 
+#[tokio::test]
+async fn a_version_is_read_and_restored_only_by_whoever_may_write() {
+    let served = Served::start(config()).await;
+    let (path, _) = imported(&served, "# Plan\n\nfirst words here\n\nsecond\n").await;
+    let kept = served.api("POST", &format!("{path}/versions"), Value::Null).await;
+    assert_eq!(kept.0, 201);
     let content = served
         .api("GET", &format!("{path}/versions/1"), Value::Null)
         .await
