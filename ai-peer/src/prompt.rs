@@ -9,9 +9,13 @@ use model::{ChatMessage, GenerateRequest, SamplingParams, StopCondition};
 
 use crate::context::{Budget, Setting, first_tokens, last_tokens};
 use crate::writer::Form;
+use crate::writer::script::closing_quote;
 
 /// What a chat template puts around the messages, in tokens, with room for a longer one than usual.
 const TEMPLATE_TOKENS: usize = 48;
+
+/// A summary may read so many times longer than other answers before its first word.
+pub const SUMMARY_PATIENCE: usize = 3;
 
 /// A title or heading that is longer says nothing about the text at hand.
 const HEADING_TOKENS: usize = 24;
@@ -37,10 +41,10 @@ pub struct Prompt {
 pub enum PromptError {
     /// What is asked about must be read whole, and does not fit.
     #[error(
-        "the selection has {tokens} tokens and this model takes at most {limit}: select less text or use a model with a larger context"
+        "the selection has at least {tokens} tokens and this model takes at most {limit}: select less text or use a model with a larger context"
     )]
     TooLong {
-        /// Tokens of selection and instruction.
+        /// Tokens of selection and instruction, or fewer if they were not worth counting.
         tokens: usize,
         /// Tokens that may be.
         limit: usize,
@@ -162,8 +166,8 @@ impl Maker<'_> {
         let system =
             ChatMessage::system("You write the next sentences of a document. Answer with the text only.");
         let form = Form {
-            bare: false,
             enough: 160,
+            ..Form::default()
         };
         let mut prompt = self.prompt(ProposalKind::Insert, vec![system, ChatMessage::user(asked)], form);
         prompt.generate.answer_prefix = Some(prefix);
@@ -178,7 +182,11 @@ impl Maker<'_> {
             instruction => instruction,
         };
         let message = ChatMessage::user(format!("{told}\n\n{selection}"));
-        let mut prompt = self.prompt(ProposalKind::Replace, vec![message], bare(0));
+        let form = Form {
+            quoted: begins_with_quote(&selection),
+            ..bare(0)
+        };
+        let mut prompt = self.prompt(ProposalKind::Replace, vec![message], form);
         prompt.at_selection = true;
         prompt.generate.params = self.params(0.0);
         if !selection.contains('\n') {
@@ -200,7 +208,7 @@ impl Maker<'_> {
                 .budget
                 .window
                 .saturating_sub(self.taken(&told))
-                .min(3 * self.budget.quick);
+                .min(SUMMARY_PATIENCE * self.budget.quick);
             first_tokens(&whole, limit, self.count)
         } else {
             self.selection("")?
@@ -352,7 +360,19 @@ impl Maker<'_> {
 }
 
 const fn bare(enough: usize) -> Form {
-    Form { bare: true, enough }
+    Form {
+        bare: true,
+        quoted: false,
+        enough,
+    }
+}
+
+/// Whether the first character of a text, its Markdown marks aside, is a quotation mark.
+fn begins_with_quote(text: &str) -> bool {
+    let bare = text.trim_start_matches(|char: char| char.is_whitespace() || "*_~>#-+[(".contains(char));
+    bare.chars()
+        .next()
+        .is_some_and(|char| closing_quote(char).is_some())
 }
 
 /// The parts that are not empty, as paragraphs.

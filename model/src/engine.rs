@@ -3,6 +3,9 @@ pub mod graph;
 mod options;
 mod session;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
 use ort::value::Tensor;
 
@@ -11,7 +14,7 @@ use crate::device::{DeviceReport, Provider};
 use crate::generate::kv_cache::KvCache;
 use crate::runtime::Runtime;
 use graph::Graph;
-pub use options::{EngineError, EngineOptions, LoadError};
+pub use options::{CachePlan, EngineError, EngineOptions, LoadError};
 
 /// Tokens of a prompt that are read in one run. Between runs a cancelled request is noticed; larger runs are
 /// hardly faster (measured: 64 tokens 2.4, 512 tokens 2.6 CPU milliseconds per token).
@@ -31,7 +34,14 @@ pub struct Engine {
     /// The bindings for one token, kept because every step but the prompt's uses them.
     single: Option<Step>,
     logits: Vec<f32>,
+    runs: Arc<AtomicU64>,
 }
+
+/// Tokens for a trial of the cache; any will do.
+const TRIAL: [u32; 6] = [30, 41, 52, 63, 74, 85];
+
+/// How far scores of a trial may differ, as a share of their range; a cache that is not written is off by tenths of it.
+const TRIAL_TOLERANCE: f32 = 0.02;
 
 /// Inputs and outputs bound once for runs of one length.
 #[derive(Debug)]
@@ -53,11 +63,19 @@ impl Engine {
         let capacity = artifact
             .context_length
             .map_or(options.context, |limit| limit.min(options.context));
-        let in_place = opened.attention_nodes * 2 == graph.cache.len();
-        let allocator = session::cache_allocator(&opened.session, opened.report.provider);
-        let cache = KvCache::new(&graph.cache, allocator, in_place.then_some(capacity))
-            .map_err(|error| LoadError::FirstRun(error.to_string()))?;
-        Ok(Self {
+        let in_place = match options.cache {
+            CachePlan::Detect => opened.attention_nodes * 2 == graph.cache.len(),
+            CachePlan::InPlace => true,
+            CachePlan::Growing => false,
+        };
+        let first_run = |error: EngineError| LoadError::FirstRun(error.to_string());
+        let cache = |in_place: bool| {
+            let allocator = session::cache_allocator(&opened.session, opened.report.provider);
+            KvCache::new(&graph.cache, allocator, in_place.then_some(capacity))
+                .map_err(|error| first_run(error.into()))
+        };
+        let (growing, cache) = (cache(false)?, cache(in_place)?);
+        let mut engine = Self {
             session: opened.session,
             graph,
             cache,
@@ -67,13 +85,58 @@ impl Engine {
             device: opened.report,
             single: None,
             logits: Vec::new(),
-        })
+            runs: Arc::default(),
+        };
+        if in_place && let Err(reason) = engine.try_in_place() {
+            tracing::warn!(reason, "the cache cannot be written in place, which is slower");
+            engine.cache = growing;
+        }
+        engine.reset().map_err(first_run)?;
+        engine.runs.store(0, Ordering::Relaxed);
+        Ok(engine)
+    }
+
+    /// Whether runs really write into the cache that they are given: the same tokens in one run and in two must give the
+    /// same scores, which they only do if the second run finds what the first one left.
+    fn try_in_place(&mut self) -> Result<(), String> {
+        let last = u32::try_from(self.graph.vocabulary.saturating_sub(1)).unwrap_or(u32::MAX);
+        let tokens: Vec<u32> = TRIAL.iter().map(|token| (*token).min(last)).collect();
+        if tokens.len() > self.capacity {
+            return Err("the context is too short for a trial".to_owned());
+        }
+        let words = |error: EngineError| error.to_string();
+        let whole = self.feed(&tokens).map_err(words)?.to_vec();
+        self.reset().map_err(words)?;
+        let (first, rest) = tokens.split_at(tokens.len() / 2);
+        self.feed(first).map_err(words)?;
+        let parts = self.feed(rest).map_err(words)?;
+        let (least, most) = whole.iter().fold((f32::MAX, f32::MIN), |(least, most), score| {
+            (least.min(*score), most.max(*score))
+        });
+        let apart = whole
+            .iter()
+            .zip(parts)
+            .fold(0f32, |apart, (a, b)| apart.max((a - b).abs()));
+        // NaN must not pass for equal
+        if apart <= (most - least) * TRIAL_TOLERANCE {
+            Ok(())
+        } else {
+            Err(format!(
+                "two runs differ from one by {apart} in scores from {least} to {most}"
+            ))
+        }
     }
 
     /// Tokens that the context holds.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Counts the runs of the graph, from the moment each of them begins.
+    #[must_use]
+    pub fn runs(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.runs)
     }
 
     /// Where it runs.
@@ -165,6 +228,7 @@ impl Engine {
                 needed,
             });
         }
+        self.runs.fetch_add(1, Ordering::Relaxed);
         if self.cache.is_in_place() {
             self.feed_in_place(tokens)?;
         } else if let Err(error) = self.feed_growing(tokens) {

@@ -1,5 +1,6 @@
 //! Text generation as callers see it: a request in, a stream of text out.
 pub mod kv_cache;
+pub(crate) mod pace;
 pub(crate) mod run;
 pub mod sampler;
 pub mod stop;
@@ -7,7 +8,7 @@ pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
-use crate::info::ModelInfo;
+use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
 use stop::StopCondition;
 use stream::Generation;
@@ -122,15 +123,40 @@ pub enum GenerateError {
     Gone,
 }
 
+/// How fast a model works, in tokens per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Tokens of prompts read.
+    pub prefill: f64,
+    /// Tokens of answers written.
+    pub decode: f64,
+}
+
 /// Something that answers chats with text: a [`Worker`](crate::worker::Worker), or a script in a test.
 pub trait Generator: Send + Sync + std::fmt::Debug {
     /// Who answers.
     fn info(&self) -> &ModelInfo;
 
-    /// How many tokens this text is, without any that a chat template adds. Cheap; runs on the caller's thread.
+    /// What it can do beyond answering chats.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::LOCAL
+    }
+
+    /// How many tokens this text is, without any that a chat template adds. Runs on the caller's thread and takes about
+    /// a microsecond a token: from async code, count long texts where blocking is allowed.
     fn count_tokens(&self, text: &str) -> usize;
 
-    /// Puts a request in the queue and returns at once; the text comes through the [`Generation`].
+    /// How fast it is now, as far as it is known; when it was loaded, unless it keeps watch.
+    fn pace(&self) -> Pace {
+        let info = self.info();
+        Pace {
+            prefill: info.prefill_tokens_per_second,
+            decode: info.decode_tokens_per_second,
+        }
+    }
+
+    /// Puts a request in the queue and returns without waiting for it; the text comes through the [`Generation`]. Making
+    /// the prompt's tokens runs on the caller's thread, as in [`Self::count_tokens`].
     ///
     /// # Errors
     /// [`GenerateError::Busy`] when the queue is full, [`GenerateError::Gone`] when the worker has ended,

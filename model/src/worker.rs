@@ -2,17 +2,19 @@
 mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::artifact::Artifact;
 use crate::chat_template::ChatTemplate;
+use crate::device::DeviceReport;
 use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::pace::PaceKeeper;
 use crate::generate::run::{self, Job, Prompt};
 use crate::generate::stream::{Generation, GenerationSender};
-use crate::generate::{GenerateError, GenerateRequest, Generator};
+use crate::generate::{GenerateError, GenerateRequest, Generator, Pace};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
@@ -33,7 +35,18 @@ struct Shared {
     clock: Option<fn() -> u64>,
     queue: Arc<Queue<Job>>,
     ending: Arc<AtomicBool>,
+    pace: Arc<PaceKeeper>,
+    runs: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread tells once the model is loaded.
+#[derive(Debug)]
+struct Loaded {
+    device: DeviceReport,
+    capacity: usize,
+    pace: Arc<PaceKeeper>,
+    runs: Arc<AtomicU64>,
 }
 
 impl Waiting for Job {
@@ -56,6 +69,7 @@ impl Worker {
         })?;
         let template = ChatTemplate::new(&artifact.chat_template, artifact.special_texts.clone())
             .map_err(LoadError::Template)?;
+        let tokenizer = tokenizer.guarding(&[&artifact.chat_template, &template.specimen()]);
         let mut end_tokens = artifact.end_tokens.clone();
         end_tokens.extend(artifact.end_texts.iter().filter_map(|text| tokenizer.id_of(text)));
 
@@ -67,18 +81,31 @@ impl Worker {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
             let (queue, ending) = (Arc::clone(&queue), Arc::clone(&ending));
             move || {
+                let _until = Queue::until_dropped(Arc::clone(&queue));
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let mut engine = match opened {
+                let (mut engine, pace) = match opened {
                     Ok((engine, speed)) => {
-                        drop(loaded.send(Ok((engine.device().clone(), engine.capacity(), speed))));
-                        engine
+                        let pace = Arc::new(PaceKeeper::new(speed));
+                        let told = Loaded {
+                            device: engine.device().clone(),
+                            capacity: engine.capacity(),
+                            pace: Arc::clone(&pace),
+                            runs: engine.runs(),
+                        };
+                        drop(loaded.send(Ok(told)));
+                        (engine, pace)
                     }
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
                 while let Some(job) = queue.pop() {
-                    serve(&mut engine, &tokenizer, &end_tokens, &job, &ending);
+                    serve(&mut engine, &job, || run::Surroundings {
+                        tokenizer: &tokenizer,
+                        end_tokens: &end_tokens,
+                        ending: &ending,
+                        pace: &pace,
+                    });
                 }
             }
         };
@@ -86,15 +113,21 @@ impl Worker {
             .name("model".into())
             .spawn(body)
             .map_err(|error| LoadError::Thread(error.to_string()))?;
-        let (device, context_length, speed) = result
+        let Loaded {
+            device,
+            capacity,
+            pace,
+            runs,
+        } = result
             .recv()
             .map_err(|_| LoadError::Thread("it ended while loading".into()))??;
+        let speed = pace.now();
         let info = ModelInfo {
             id: artifact.id,
             name: artifact.name,
             licence: artifact.licence,
             quantisation: artifact.quantisation,
-            context_length,
+            context_length: capacity,
             device,
             prefill_tokens_per_second: speed.prefill,
             decode_tokens_per_second: speed.decode,
@@ -115,6 +148,8 @@ impl Worker {
                 clock,
                 queue,
                 ending,
+                pace,
+                runs,
                 thread: Some(thread),
             }),
         })
@@ -124,6 +159,12 @@ impl Worker {
     #[must_use]
     pub fn tokenizer(&self) -> &TextTokenizer {
         &self.shared.tokenizer
+    }
+
+    /// How often the graph has been run since it was measured; a run is counted when it begins.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.shared.runs.load(Ordering::Relaxed)
     }
 
     /// The tokens that the model would read for a request, as its template and tokenizer make them.
@@ -149,8 +190,17 @@ impl Generator for Worker {
         self.shared.tokenizer.count(text)
     }
 
+    fn pace(&self) -> Pace {
+        self.shared.pace.now()
+    }
+
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
         let prompt = self.prompt(&request)?;
+        if prompt.tokens.is_empty() {
+            return Err(GenerateError::Template(
+                "it makes an empty prompt of them".to_owned(),
+            ));
+        }
         let limit = self.shared.info.context_length.saturating_sub(1);
         if prompt.tokens.len() > limit {
             return Err(GenerateError::PromptTooLong {
@@ -187,10 +237,8 @@ impl Drop for Shared {
 }
 
 /// Runs one job. After a panic the cache is empty and the next job runs.
-fn serve(engine: &mut Engine, tokenizer: &TextTokenizer, end_tokens: &[u32], job: &Job, ending: &AtomicBool) {
-    let calm = guard(&job.reader, || {
-        run::run(engine, tokenizer, end_tokens, job, ending);
-    });
+fn serve<'a>(engine: &mut Engine, job: &Job, around: impl FnOnce() -> run::Surroundings<'a>) {
+    let calm = guard(&job.reader, || run::run(engine, job, &around()));
     if !calm && let Err(error) = engine.reset() {
         tracing::error!(%error, "the cache could not be emptied");
     }
@@ -211,13 +259,6 @@ fn guard(reader: &GenerationSender, body: impl FnOnce()) -> bool {
     false
 }
 
-/// Tokens per second.
-#[derive(Debug, Clone, Copy)]
-struct Speed {
-    prefill: f64,
-    decode: f64,
-}
-
 /// Text for the measurement: ordinary English, about 70 tokens.
 const SAMPLE: &str = "The committee met again in the old library on the first Monday of the month. Rain had kept most of \
     the visitors away, and those who came spoke quietly about the plans for the garden, the price of paper, and whether \
@@ -227,14 +268,14 @@ const SAMPLE: &str = "The committee met again in the old library on the first Mo
 const SAMPLE_STEPS: usize = 6;
 
 /// A short run of the real thing: it also makes the first request as fast as later ones.
-fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Speed, LoadError> {
+fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Pace, LoadError> {
     let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
     let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
     let known = engine.vocabulary();
     tokens.retain(|token| (*token as usize) < known);
     tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + 2)));
     let Some(&next) = tokens.first() else {
-        return Ok(Speed {
+        return Ok(Pace {
             prefill: 0.0,
             decode: 0.0,
         });
@@ -251,7 +292,8 @@ fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Speed, Load
     }
     let decode = SAMPLE_STEPS as f64 / start.elapsed().as_secs_f64().max(1e-9);
     engine.rewind(0).map_err(failed)?;
-    Ok(Speed { prefill, decode })
+    engine.runs().store(0, Ordering::Relaxed);
+    Ok(Pace { prefill, decode })
 }
 
 #[cfg(test)]

@@ -33,6 +33,26 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    /// 404 for anything else.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 413.
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    /// 429.
+    pub(crate) fn too_many(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message)
+    }
+
+    /// 503, for a moment.
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+    }
+
     /// 404 for a version.
     pub(crate) fn no_version(number: u64) -> Self {
         Self::new(
@@ -84,6 +104,11 @@ impl From<AccessError> for ApiError {
             AccessError::Origin(_) => (StatusCode::FORBIDDEN, "origin"),
             AccessError::Role { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             AccessError::Token => (StatusCode::BAD_REQUEST, "bad_request"),
+            AccessError::TokenBad(_) => (StatusCode::UNAUTHORIZED, "token_bad"),
+            AccessError::Expired => (StatusCode::UNAUTHORIZED, "expired"),
+            AccessError::Revoked => (StatusCode::FORBIDDEN, "revoked"),
+            AccessError::NotHere => (StatusCode::FORBIDDEN, "not_here"),
+            AccessError::ShutOut => (StatusCode::FORBIDDEN, "shut_out"),
         };
         Self::new(status, code, error.to_string())
     }
@@ -123,6 +148,7 @@ impl From<EditError> for ApiError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Join(error) => error.into(),
+            EditError::TooLarge(_) => Self::too_large(error.to_string()),
             EditError::Refused(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", error.to_string()),
             EditError::NotSaved => Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage", error.to_string()),
         }
@@ -134,7 +160,7 @@ impl From<LinkError> for ApiError {
         match error {
             LinkError::Store(error) => error.into(),
             LinkError::Replaced => Self::new(StatusCode::CONFLICT, "replaced", error.to_string()),
-            LinkError::Address { .. } | LinkError::Tls => Self::bad_request(error.to_string()),
+            LinkError::Address { .. } => Self::bad_request(error.to_string()),
         }
     }
 }

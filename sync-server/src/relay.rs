@@ -14,13 +14,15 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
-use crate::access::{Access, Caller};
+use crate::access::traffic::Traffic;
+use crate::access::{Access, Caller, Guard, SecretError};
 use crate::connection::{self, HocuspocusLink, Link, YLink};
 use crate::limits::Limits;
 use crate::outbox::{Outbox, outbox};
 use crate::room::{EditError, EditFn};
 use crate::rooms::Rooms;
-use crate::store::{MemoryStore, SqliteStore, Store, StoreError, StorePath};
+use crate::store::{AccessWrite, MemoryStore, SqliteStore, Store, StoreError, StorePath};
+use crate::tls::{self, TlsError};
 use crate::uplink::Uplinks;
 use crate::{clock, router};
 
@@ -42,6 +44,8 @@ pub struct RelayConfig {
     pub access: Access,
     /// What it allows.
     pub limits: Limits,
+    /// Certificates (PEM) of authorities to trust besides those that browsers trust, for links to other servers.
+    pub authorities: Option<PathBuf>,
     /// Where the web page comes from.
     pub ui: UiSource,
 }
@@ -66,6 +70,7 @@ impl RelayConfig {
             store_quota: None,
             access: Access::process_only(),
             limits: Limits::default(),
+            authorities: None,
             ui: UiSource::BuiltIn,
         }
     }
@@ -87,6 +92,12 @@ pub enum RelayError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The secret is too short.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The certificates of authorities cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A model as `GET /status` shows it.
@@ -128,7 +139,10 @@ pub struct DeviceStatus {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) access: Access,
+    pub(crate) guard: Guard,
+    pub(crate) traffic: Traffic,
+    /// Whom links to other servers trust.
+    pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) ui: UiSource,
     /// Where the store's file is.
     pub(crate) path: StorePath,
@@ -138,7 +152,8 @@ pub(crate) struct Shared {
     models: Mutex<Vec<ModelStatus>>,
     /// Why there is no AI peer, when there should be one.
     model_problem: Mutex<Option<String>>,
-    listening: OnceLock<SocketAddr>,
+    /// The first listener, and whether it is encrypted.
+    listening: OnceLock<(SocketAddr, bool)>,
     next_conn: AtomicU64,
 }
 
@@ -214,10 +229,15 @@ impl Relay {
         if config.store_quota.is_some() {
             store.set_quota(config.store_quota).await?;
         }
+        let tls = tls::client(config.authorities.as_deref())?;
+        let guard = Guard::open(config.access, &store, Arc::clone(&tls)).await??;
+        let limits = Arc::new(config.limits);
         let shared = Arc::new(Shared {
             store,
-            limits: Arc::new(config.limits),
-            access: config.access,
+            traffic: Traffic::new(Arc::clone(&limits)),
+            limits,
+            guard,
+            tls,
             ui: config.ui,
             path: config.store,
             open: watch::channel(BTreeSet::new()).0,
@@ -258,7 +278,12 @@ impl Relay {
     #[must_use]
     pub fn connect_hocuspocus(&self) -> FramePipe {
         let (outbox, reader) = outbox(&self.shared.limits);
-        let link = Link::Hocuspocus(HocuspocusLink::new(self.clone(), Caller::Process, outbox.clone()));
+        let link = Link::Hocuspocus(HocuspocusLink::new(
+            self.clone(),
+            Caller::Process,
+            outbox.clone(),
+            None,
+        ));
         self.pipe(async { Ok(link) }, outbox, reader)
     }
 
@@ -269,7 +294,7 @@ impl Relay {
         let (outbox, reader) = outbox(&self.shared.limits);
         let (relay, own) = (self.clone(), outbox.clone());
         let join = async move {
-            YLink::join(&relay, &name, (identity, role), None, own)
+            YLink::join(&relay, &name, (identity, role), (None, None), own)
                 .await
                 .map(Link::Y)
         };
@@ -408,13 +433,31 @@ impl Relay {
         self.shared.store.close().await;
     }
 
-    pub(crate) fn set_listening(&self, address: SocketAddr) {
+    /// Whether somebody beyond this machine has to show something.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.shared.guard.access.is_guarded()
+    }
+
+    pub(crate) fn set_listening(&self, address: SocketAddr, encrypted: bool) {
         // The first one is the one to show; a relay with several listeners is possible.
-        let _first = self.shared.listening.set(address);
+        let _first = self.shared.listening.set((address, encrypted));
     }
 
     pub(crate) fn listening(&self) -> Option<SocketAddr> {
-        self.shared.listening.get().copied()
+        self.shared.listening.get().map(|(address, _)| *address)
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.shared
+            .listening
+            .get()
+            .is_some_and(|(_, encrypted)| *encrypted)
+    }
+
+    /// Changes share links or members, on disk and for every open connection.
+    pub(crate) async fn change_access(&self, write: AccessWrite) -> Result<(), StoreError> {
+        self.shared.guard.change(&self.shared.store, write).await
     }
 
     pub(crate) fn next_conn(&self) -> ConnId {
@@ -441,6 +484,9 @@ impl Relay {
         title: Option<&str>,
         markdown: Option<&str>,
     ) -> Result<DocId, EditError> {
+        crate::import::check_title(title)?;
+        // Before the document is there: what cannot be read in leaves nothing behind.
+        let content = crate::import::read(title, markdown, &self.shared.limits).await?;
         let id = clock::ulid().to_string().to_lowercase();
         let doc = DocId::parse(&id).map_err(|error| EditError::Refused(error.to_string()))?;
         let at = clock::now();
@@ -454,17 +500,19 @@ impl Relay {
             .write(create)
             .await
             .map_err(crate::room::JoinError::from)?;
-        let nodes = markdown.map(crdt::markdown::parse).unwrap_or_default();
-        let title = title.map(str::to_owned);
-        if title.is_some() || !nodes.is_empty() {
-            self.edit(
-                &doc,
-                who,
-                Box::new(move |body| crate::import::write(body, title.as_deref(), &nodes)),
-            )
-            .await?;
+        let Some(content) = content else { return Ok(doc) };
+        let edit = Box::new(move |body: &yrs::Doc| crate::import::apply(body, &content));
+        match self.edit(&doc, who, edit).await {
+            Ok(()) => Ok(doc),
+            // It is made and will be saved: to take it away would lose it.
+            Err(error @ EditError::NotSaved) => Err(error),
+            Err(error) => {
+                if let Err(error) = self.rooms.delete(&doc).await {
+                    tracing::warn!(%doc, %error, "a document that was refused is left behind, empty");
+                }
+                Err(error)
+            }
         }
-        Ok(doc)
     }
 
     /// The name of a document's part.
@@ -479,6 +527,7 @@ impl Relay {
         who: (Identity, Role),
         title: String,
     ) -> Result<(), EditError> {
+        crate::import::check_title(Some(&title))?;
         let edit = move |body: &yrs::Doc| {
             let meta = crdt::doc::meta(body);
             crdt::doc::set_title(&meta, &mut yrs::Transact::transact_mut(body), &title);

@@ -16,7 +16,7 @@ use crdt::{ConnId, DocId, Identity, Part, Role};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::clock::{self, RandomIds};
@@ -66,6 +66,15 @@ pub enum JoinError {
 }
 
 impl JoinError {
+    /// Whether it may be otherwise in a moment: the client is to come again, not to give up.
+    pub(crate) const fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Damaged { .. } | StoreError::Deleted(_)) => false,
+            Self::Store(_) | Self::ShuttingDown => true,
+            Self::Unknown(_) | Self::Deleted(_) | Self::Epoch | Self::Open(_) => false,
+        }
+    }
+
     /// How a link that serves this document alone is closed.
     pub(crate) fn closing(&self) -> Closing {
         let code = match self {
@@ -93,8 +102,8 @@ pub(crate) enum Command {
         /// Keeps the room open until the join is done.
         ticket: Ticket,
     },
-    /// Somebody who joined said something, or left.
-    Event(Event),
+    /// Somebody who joined said something, or left; with its part of the inbox's bytes, given back when it is done.
+    Event(Event, Option<OwnedSemaphorePermit>),
     /// The body as Markdown.
     Markdown {
         reply: oneshot::Sender<Result<String, JoinError>>,
@@ -198,6 +207,8 @@ struct RoomTask {
     compact_after: Instant,
     compaction: Option<tokio::task::JoinHandle<Result<(), StoreError>>>,
     empty_since: Instant,
+    /// When the decoded document was last of use.
+    used: Instant,
     shutting_down: bool,
 }
 
@@ -232,18 +243,24 @@ pub(crate) async fn run(
         compact_after: Instant::now(),
         compaction: None,
         empty_since: Instant::now(),
+        used: Instant::now(),
         shutting_down: false,
     };
     task.load().await;
     let mut tick = interval(limits.tick.max(Duration::from_millis(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let flush = task.flush_in();
         let turn = tokio::select! {
             command = inbox.recv() => match command {
                 Some(command) => task.command(command).await,
                 None => Turn::End,
             },
             Some(answer) = task.appends.next(), if !task.appends.is_empty() => task.answered(answer).await,
+            () = tokio::time::sleep(flush.unwrap_or_default()), if flush.is_some() => {
+                task.event(Event::Flush).await;
+                Turn::Go
+            }
             _ = tick.tick() => task.tick().await,
         };
         if matches!(turn, Turn::End) {
@@ -261,7 +278,6 @@ impl RoomTask {
     async fn load(&mut self) {
         self.state = match self.open().await {
             Ok(mut room) => {
-                self.title = room.title();
                 room.set_epoch(&*self.epoch);
                 State::Open(Box::new(room))
             }
@@ -281,26 +297,55 @@ impl RoomTask {
         self.begun = self.listed;
         if let Some(row) = &loaded.row {
             self.epoch = row.epoch.as_str().into();
+            self.title = Some(row.title.clone()).filter(|title| !title.is_empty());
         }
         self.resume_versions(&loaded);
         let bytes = loaded.stored.tail.iter().map(Record::size).sum::<usize>();
         self.log = (loaded.stored.tail.len() as u64, bytes as u64);
-        let (doc, limits) = (self.doc.clone(), self.limits.room.clone());
-        // A long document takes seconds to decode: not on a thread that serves sockets.
-        let opened =
-            tokio::task::spawn_blocking(move || Room::open(doc, &loaded.stored, rand::random(), limits))
-                .await;
-        match opened {
-            Ok(room) => Ok(room?),
-            Err(error) => {
-                let what = format!("opening it failed: {error}");
-                Err(StoreError::Damaged {
-                    doc: self.doc.clone(),
-                    what,
-                }
-                .into())
-            }
+        let limits = self.limits.room.clone();
+        Ok(Room::open_at_rest(
+            self.doc.clone(),
+            loaded.stored,
+            rand::random(),
+            limits,
+        )?)
+    }
+
+    /// Has the document decoded. When it cannot be, everybody is sent away with the reason.
+    async fn wake(&mut self) -> Result<(), JoinError> {
+        self.used = Instant::now();
+        if self.room()?.is_awake() {
+            return Ok(());
         }
+        let asleep = State::Failed(JoinError::ShuttingDown);
+        let State::Open(mut room) = std::mem::replace(&mut self.state, asleep) else {
+            return self.room().map(|_| ());
+        };
+        // A long document takes a while to decode: not on a thread that serves sockets.
+        let woken = tokio::task::spawn_blocking(move || room.wake().map(|()| room)).await;
+        let error = match woken {
+            Ok(Ok(room)) => {
+                self.state = State::Open(room);
+                return Ok(());
+            }
+            Ok(Err(error)) => JoinError::Open(error),
+            Err(error) => StoreError::Damaged {
+                doc: self.doc.clone(),
+                what: format!("opening it failed: {error}"),
+            }
+            .into(),
+        };
+        tracing::error!(doc = %self.doc, %error, "the document cannot be opened");
+        self.members.close_all(&error.closing());
+        self.state = State::Failed(error.clone());
+        self.empty_since = Instant::now();
+        Err(error)
+    }
+
+    /// How long until something about presence is to be told that had to wait.
+    fn flush_in(&mut self) -> Option<Duration> {
+        let at = self.room().ok()?.flush_at()?;
+        Some(Duration::from_millis(at.0.saturating_sub(clock::now().0)))
     }
 
     async fn command(&mut self, command: Command) -> Turn {
@@ -318,13 +363,19 @@ impl RoomTask {
                 let joined = self.join(conn, part, identity, role, member, greeting).await;
                 drop((reply.send(joined), ticket)); // whoever asked may have left; their Leave follows
             }
-            Command::Event(event) => self.event(event).await,
+            Command::Event(event, _held) => self.event(event).await,
             Command::Markdown { reply, ticket } => {
-                let text = self.room().map(|room| edit::markdown(room));
+                let text = match self.wake().await {
+                    Ok(()) => self.room().map(|room| edit::markdown(room)),
+                    Err(error) => Err(error),
+                };
                 drop((reply.send(text), ticket));
             }
             Command::Look { look, ticket } => {
-                look(self.room().map(|room| &*room));
+                match self.wake().await {
+                    Ok(()) => look(self.room().map(|room| &*room)),
+                    Err(error) => look(Err(error)),
+                }
                 drop(ticket);
             }
             Command::Edit(edit) => self.edit(edit).await,
@@ -392,6 +443,14 @@ impl RoomTask {
             Event::Leave { conn, part } => Some((*conn, *part)),
             _ => None,
         };
+        let Ok(room) = self.room() else { return };
+        if room.must_wake_for(&event) && self.wake().await.is_err() {
+            return;
+        }
+        // Sync messages begin with 0; awareness is renewed by those who only read, too.
+        if matches!(&event, Event::Message { bytes, .. } if bytes.first() == Some(&0)) {
+            self.used = Instant::now();
+        }
         let Ok(room) = self.room() else { return };
         let mut ids = RandomIds;
         let effects = room.handle(clock::now(), &mut ids, event);
@@ -508,6 +567,7 @@ impl RoomTask {
         self.finish_edits().await;
         self.compact_if_long().await;
         self.keep_version_if_due();
+        self.rest_if_quiet();
         if self.shutting_down && self.is_saved() {
             return Turn::End;
         }
@@ -524,6 +584,17 @@ impl RoomTask {
             }));
         }
         Turn::Go
+    }
+
+    fn rest_if_quiet(&mut self) {
+        if self.used.elapsed() >= self.limits.rest_after
+            && let State::Open(room) = &mut self.state
+            && room.is_awake()
+            && room.is_saved()
+        {
+            room.rest();
+            tracing::debug!(doc = %self.doc, "the document rests");
+        }
     }
 
     fn is_saved(&self) -> bool {

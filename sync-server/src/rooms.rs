@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crdt::room::Event;
 use crdt::{ConnId, DocId, Identity, Part, Role};
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::outbox::{CLOSE_GOING_AWAY, Closing};
@@ -21,7 +21,7 @@ const QUEUE: usize = 256;
 enum Request {
     Room {
         doc: DocId,
-        reply: oneshot::Sender<(mpsc::Sender<Command>, Ticket)>,
+        reply: oneshot::Sender<(Inbox, Ticket)>,
     },
     Count {
         reply: oneshot::Sender<usize>,
@@ -37,6 +37,25 @@ enum Request {
     },
 }
 
+/// The way into a room: bounded in messages and bytes.
+#[derive(Debug, Clone)]
+struct Inbox {
+    commands: mpsc::Sender<Command>,
+    budget: Arc<Semaphore>,
+    /// Kilobytes of the whole budget.
+    most: u32,
+}
+
+impl Inbox {
+    /// Waits until so many bytes fit in. The largest message takes the whole budget.
+    async fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kilobytes = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1);
+        let share = kilobytes.min(self.most);
+        // The semaphore is never closed.
+        Arc::clone(&self.budget).acquire_many_owned(share).await.ok()
+    }
+}
+
 /// A handle to the keeper of rooms. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Rooms {
@@ -46,7 +65,7 @@ pub(crate) struct Rooms {
 /// One part of one document that one connection has open.
 #[derive(Debug)]
 pub(crate) struct RoomLink {
-    inbox: mpsc::Sender<Command>,
+    inbox: Inbox,
     pub(crate) conn: ConnId,
     pub(crate) part: Part,
 }
@@ -74,6 +93,7 @@ impl RoomLink {
     pub(crate) async fn set_role(&self, role: Role) {
         self.event(Event::SetRole {
             conn: self.conn,
+            part: self.part,
             role,
         })
         .await;
@@ -88,8 +108,14 @@ impl RoomLink {
     }
 
     async fn event(&self, event: Event) {
+        let bytes = match &event {
+            Event::Message { bytes, .. } => bytes.len(),
+            Event::Stateless { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        let held = self.inbox.hold(bytes).await;
         // An error: the room has ended and has closed every outbox in it; the link's task sees that.
-        drop(self.inbox.send(Command::Event(event)).await);
+        drop(self.inbox.commands.send(Command::Event(event, held)).await);
     }
 }
 
@@ -180,7 +206,7 @@ impl Rooms {
             reply,
             ticket,
         };
-        let sent = inbox.send(Command::Edit(edit)).await;
+        let sent = inbox.commands.send(Command::Edit(edit)).await;
         drop(inbox);
         sent.map_err(|_| JoinError::ShuttingDown)?;
         answer.await.unwrap_or(Err(EditError::NotSaved))
@@ -210,7 +236,7 @@ impl Rooms {
         }
     }
 
-    async fn room(&self, doc: &DocId) -> Result<(mpsc::Sender<Command>, Ticket), JoinError> {
+    async fn room(&self, doc: &DocId) -> Result<(Inbox, Ticket), JoinError> {
         let (reply, room) = oneshot::channel();
         let request = Request::Room {
             doc: doc.clone(),
@@ -225,16 +251,20 @@ impl Rooms {
 }
 
 async fn ask<T>(
-    inbox: &mpsc::Sender<Command>,
+    inbox: &Inbox,
     command: Command,
     answer: oneshot::Receiver<Result<T, JoinError>>,
 ) -> Result<T, JoinError> {
-    inbox.send(command).await.map_err(|_| JoinError::ShuttingDown)?;
+    inbox
+        .commands
+        .send(command)
+        .await
+        .map_err(|_| JoinError::ShuttingDown)?;
     answer.await.unwrap_or(Err(JoinError::ShuttingDown))
 }
 
 struct Entry {
-    inbox: mpsc::Sender<Command>,
+    inbox: Inbox,
     visitors: Arc<Visitors>,
     task: JoinHandle<()>,
 }
@@ -246,7 +276,7 @@ async fn keep(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
         tokio::select! {
             request = requests.recv() => match request {
                 Some(Request::Room { doc, reply }) => {
-                    let entry = rooms.get(&doc).filter(|entry| !entry.inbox.is_closed());
+                    let entry = rooms.get(&doc).filter(|entry| !entry.inbox.commands.is_closed());
                     let (inbox, visitors) = match entry {
                         Some(entry) => (entry.inbox.clone(), Arc::clone(&entry.visitors)),
                         None => {
@@ -298,6 +328,13 @@ fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
         commands,
         idle.clone(),
     ));
+    let most = u32::try_from(shared.limits.room_inbox_bytes >> 10).unwrap_or(u32::MAX);
+    let most = most.clamp(1, u32::MAX >> 3); // what a semaphore of any machine holds
+    let inbox = Inbox {
+        commands: inbox,
+        budget: Arc::new(Semaphore::new(most as usize)),
+        most,
+    };
     Entry {
         inbox,
         visitors,
@@ -311,11 +348,13 @@ async fn shut_down(
     within: std::time::Duration,
     closing: &Closing,
 ) -> bool {
-    for entry in rooms.values() {
-        drop(entry.inbox.send(Command::ShutDown(closing.clone())).await); // an error: it has ended
-    }
     let deadline = tokio::time::Instant::now() + within;
-    let mut saved = true;
+    // A room whose inbox is full may be stuck on its store: neither it nor those after it are waited for beyond the time.
+    let asked = rooms
+        .values()
+        .map(|entry| entry.inbox.commands.send(Command::ShutDown(closing.clone())));
+    let asked = tokio::time::timeout_at(deadline, futures_util::future::join_all(asked)).await;
+    let mut saved = asked.is_ok(); // a refusal within: the room has ended
     for (doc, entry) in rooms.iter_mut() {
         match tokio::time::timeout_at(deadline, &mut entry.task).await {
             Ok(Ok(())) => {}

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** when a write has been answered with `Ok`, it is on disk, and so is everything that was queued before it.
 
+mod access;
 mod error;
 mod examine;
 mod history;
@@ -20,6 +21,7 @@ use crdt::history::Version;
 use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::Record;
 
+pub use access::{AccessRows, AccessWrite, MemberRow, ShareRow};
 pub use error::{Cause, StoreError};
 pub use examine::{Examined, Remains, examine};
 pub use history::{Loaded, NewVersion, PackedSnapshot, Raw, VersionBody};
@@ -216,6 +218,18 @@ pub trait Backend {
     /// # Errors
     /// [`StoreError`].
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError>;
+
+    /// Everything about access.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn access(&mut self) -> Result<AccessRows, StoreError>;
+
+    /// Changes something about access; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was done.
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError>;
 }
 
 /// A store that is one file, or behaves as if it were.

@@ -72,7 +72,8 @@ test('what a client was told is saved survives kill -9', async () => {
     const fresh = keep(hocuspocus(server, 'crash'));
     await until('a fresh client has it', () => plain(fresh.doc) === saved);
     fresh.close();
-    await writer.provider.configuration.websocketProvider.connect();
+    // Tried again until it succeeds; what it is for is waited for below.
+    void writer.provider.configuration.websocketProvider.connect();
     await until('the writer is back', writer.saved);
     assert.equal(plain(writer.doc), saved, 'nothing was doubled');
   }
@@ -81,6 +82,7 @@ test('what a client was told is saved survives kill -9', async () => {
 test('several documents on one socket do not mix', async () => {
   const server = await serve();
   const socket = hocuspocusSocket(server);
+  keep({ close: () => socket.destroy() });
   const names = ['one', 'two', 'one~margin', 'one%7Emargin', '../one', 'one\\'];
   const clients = names.map((name) => keep(hocuspocus(server, name, { socket })));
   for (const client of clients) await until('synced', client.synced);
@@ -91,7 +93,6 @@ test('several documents on one socket do not mix', async () => {
     await until('synced', fresh.synced);
     assert.deepEqual(fresh.doc.getMap('proof').toJSON(), { name });
   }
-  socket.destroy();
 });
 
 test('carets and names reach clients of the other protocol, and leave with their client', async () => {

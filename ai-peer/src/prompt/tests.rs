@@ -194,43 +194,25 @@ fn another_attempt_is_warmer_and_begins_elsewhere() {
 
 #[test]
 fn the_budget_follows_the_measured_speed() {
-    use model::{DeviceReport, ModelInfo, Provider};
-    let info = |speed, context_length| ModelInfo {
-        id: "m".into(),
-        name: "M".into(),
-        licence: None,
-        quantisation: "q8".into(),
-        context_length,
-        device: DeviceReport {
-            provider: Provider::Cpu,
-            shares: vec![],
-            refused: vec![],
-            runtime: "1".into(),
-            threads: 2,
-        },
-        prefill_tokens_per_second: speed,
-        decode_tokens_per_second: 30.0,
-        load_ms: 1,
-    };
     let patience = std::time::Duration::from_millis(600);
     assert_eq!(
-        Budget::new(&info(500.0, 2048), 100, patience),
+        Budget::new(2048, 500.0, 100, patience),
         Budget {
             window: 1948,
             quick: 300
         }
     );
-    assert_eq!(Budget::new(&info(10.0, 2048), 100, patience).quick, 160);
+    assert_eq!(Budget::new(2048, 10.0, 100, patience).quick, 160);
     assert_eq!(
-        Budget::new(&info(f64::NAN, 120), 100, patience),
+        Budget::new(120, f64::NAN, 100, patience),
         Budget {
             window: 20,
             quick: 20
         }
     );
-    assert_eq!(Budget::new(&info(f64::INFINITY, 300), 100, patience).quick, 160);
+    assert_eq!(Budget::new(300, f64::INFINITY, 100, patience).quick, 160);
     assert_eq!(
-        Budget::new(&info(1e9, 300), 500, patience),
+        Budget::new(300, 1e9, 500, patience),
         Budget { window: 0, quick: 0 }
     );
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use yrs::branch::{Branch, BranchPtr};
-use yrs::{BranchID, ID, ReadTxn, Text, TransactionMut, XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
+use yrs::{
+    BranchID, ID, ReadTxn, Text, TransactionMut, WriteTxn, XmlElementRef, XmlFragment, XmlOut, XmlTextRef,
+};
 
 use super::ids::{Ids, ids_of_text, ids_within, side_by_side, unit_at};
 use super::record::{Removed, Revived};
@@ -141,6 +143,8 @@ pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: b
     let mut order: Vec<BranchID> = Vec::new();
     let mut lost: Vec<(u32, Node)> = Vec::new();
     let mut near = None;
+    // A root that came with an update has no type before it is opened, and nothing could be put back into it.
+    let root = txn.get_or_insert_xml_fragment(BODY_ROOT);
     let outline = Outline::read(txn);
     for entry in removed {
         let place = entry.at.resolve(txn).filter(|place| outline.holds(&place.branch));
@@ -173,9 +177,7 @@ pub(super) fn restore(txn: &mut TransactionMut<'_>, removed: &[Removed], some: b
         .rev()
         .flat_map(|back| put_back(txn, back))
         .collect();
-    if (found || some)
-        && let Some(root) = txn.get_xml_fragment(BODY_ROOT)
-    {
+    if found || some {
         for (at, node) in lost.into_iter().rev() {
             if node.kind != "paragraph" || !plain_text(std::slice::from_ref(&node)).trim().is_empty() {
                 Parent::Root(root.clone()).insert(txn, at.saturating_add(1), &[node]);

@@ -6,13 +6,22 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "../common/cut.rs"]
+mod cut;
+mod door;
+#[path = "../common/hands.rs"]
+mod hands;
+#[path = "../common/moment.rs"]
 mod moment;
+#[path = "../common/payloads.rs"]
+mod payloads;
 mod plan;
 mod run;
 mod world;
 
 use std::time::Instant;
 
+use cut::{quietly, setting};
 use plan::Plan;
 use run::{Fault, Tally, run};
 
@@ -20,26 +29,12 @@ const SEEDS: u64 = 300;
 const STEPS: usize = 60;
 const PEERS: u8 = 3;
 
-#[expect(clippy::disallowed_methods, reason = "a test run is steered from outside")]
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 fn plan_of(seed: u64) -> Plan {
     Plan::random(
         seed,
         setting("PEERS").unwrap_or(PEERS),
         setting("STEPS").unwrap_or(STEPS),
     )
-}
-
-/// Runs without the panics' own messages, which a plan that is being cut down would print by the hundred.
-fn quietly<T>(action: impl FnOnce() -> T) -> T {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = action();
-    std::panic::set_hook(hook);
-    result
 }
 
 fn check(plan: &Plan) -> Tally {

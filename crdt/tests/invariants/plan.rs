@@ -4,6 +4,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::cut::cut_down;
+use super::payloads::{PAYLOADS, WORDS};
+
 /// One thing that happens. Numbers are taken modulo what there is; a step that makes no sense is passed over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Step {
@@ -55,8 +58,6 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
 }
 
-const WORDS: [&str; 10] = ["a", "to", "words", " ", ". ", "é", "𝄞", "日本", "x y", "-"];
-
 impl Plan {
     /// A plan out of a seed.
     pub(crate) fn random(seed: u64, peers: u8, steps: usize) -> Self {
@@ -77,30 +78,13 @@ impl Plan {
             .any(|step| matches!(step, Step::Split { .. } | Step::Join { .. }))
     }
 
-    /// The smallest part of the plan for which `fails` still holds, tried chunk by chunk.
+    /// The smallest part of the plan for which `fails` still holds.
     pub(crate) fn cut_down(&self, fails: impl Fn(&Self) -> bool) -> Self {
-        let mut best = self.clone();
-        let mut chunk = (best.steps.len() / 2).max(1);
-        loop {
-            let mut start = 0;
-            let mut smaller = false;
-            while start < best.steps.len() {
-                let mut part = best.clone();
-                part.steps.drain(start..(start + chunk).min(best.steps.len()));
-                if fails(&part) {
-                    best = part;
-                    smaller = true;
-                } else {
-                    start += chunk;
-                }
-            }
-            if !smaller && chunk == 1 {
-                return best;
-            }
-            if !smaller {
-                chunk /= 2;
-            }
-        }
+        let part = |steps: &[Step]| Self {
+            steps: steps.to_vec(),
+            ..self.clone()
+        };
+        part(&cut_down(&self.steps, |steps| fails(&part(steps))))
     }
 }
 
@@ -156,32 +140,4 @@ fn words(rng: &mut StdRng) -> String {
     (0..rng.random_range(1..3))
         .map(|_| WORDS[rng.random_range(0..WORDS.len())])
         .collect()
-}
-
-/// How many kinds of payload there are.
-const PAYLOADS: u8 = 12;
-
-/// The payload number `kind`, with a word in it that occurs nowhere else; `quote` is what it is to replace. Words of other
-/// payloads are not repeated, so that each can be counted.
-pub(crate) fn payload(kind: u8, marker: &str, quote: &str) -> String {
-    let quote = quote.replace("zq", "q");
-    match kind % PAYLOADS {
-        0 => marker.to_owned(),
-        1 => format!(" {marker} and more"),
-        2 => format!("one {marker}\n\ntwo"),
-        3 => format!("- {marker}\n- b"),
-        4 => format!("# {marker}\n\ntext"),
-        5 => format!("> {marker}\n\n1. x\n2. y"),
-        6 => format!("```\n{marker}\n```"),
-        7 => format!("a **{marker}** b"),
-        8 => format!("| {marker} | b |\n|---|---|\n| c | d |"),
-        // Mostly what was there.
-        9 => format!("{} {marker}", quote.trim()),
-        10 => {
-            let mut words: Vec<&str> = quote.split_whitespace().collect();
-            words.insert(words.len() / 2, marker);
-            words.join(" ")
-        }
-        _ => format!("---\n\n{marker}\\\nnext line\n\n- [ ] z"),
-    }
 }

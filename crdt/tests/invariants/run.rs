@@ -10,11 +10,15 @@ use crdt::margin::{
 };
 use crdt::{IdRange, Node, Timestamp};
 use yrs::block::ClientID;
-use yrs::{StateVector, Transact};
+use yrs::{ReadTxn, StateVector, Transact};
 
-use super::moment::{Moment, decisions, ensure, is_in, json, lives, peer_range, proposal, records};
-use super::plan::{Plan, Step, payload};
-use super::world::{Id, Peer, World};
+use super::cut::words;
+use super::door;
+use super::hands::{self, Id};
+use super::moment::{Moment, decisions, ensure, is_in, json, lives, proposal, range_of, records};
+use super::payloads::payload;
+use super::plan::{Plan, Step};
+use super::world::{Peer, World};
 
 /// A mistake that is made on purpose, to see that it is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,32 +85,26 @@ pub(crate) fn run(plan: &Plan, fault: Fault) -> Result<Tally, String> {
             .map_err(|error| format!("at the end: {error}"))?;
         Ok(tally)
     }));
-    result.unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            .unwrap_or_default();
-        Err(format!("panicked: {message}"))
-    })
+    result.unwrap_or_else(|panic| Err(format!("panicked: {}", words(&*panic))))
 }
 
 impl Run<'_> {
     fn step(&mut self, step: &Step, tally: &mut Tally) -> Result<(), String> {
         let peer = |peer: u8| usize::from(peer) % self.world.peers.len();
+        let body = |who: u8| &self.world.peers[peer(who)].body;
         match step {
-            Step::Type { peer: who, at, text } => self.world.type_text(peer(*who), *at, text),
-            Step::Erase { peer: who, at, len } => self.world.erase(peer(*who), *at, *len),
+            Step::Type { peer: who, at, text } => hands::type_text(body(*who), *at, text),
+            Step::Erase { peer: who, at, len } => hands::erase(body(*who), *at, *len),
             Step::Format {
                 peer: who,
                 at,
                 len,
                 mark,
-            } => self.world.format(peer(*who), *at, *len, *mark),
-            Step::Split { peer: who, at } => self.world.split(peer(*who), *at),
-            Step::Join { peer: who, at } => self.world.join(peer(*who), *at),
-            Step::DeleteBlock { peer: who, at } => self.world.delete_block(peer(*who), *at),
-            Step::AddBlock { peer: who, at, text } => self.world.add_block(peer(*who), *at, text),
+            } => hands::format(body(*who), *at, *len, *mark),
+            Step::Split { peer: who, at } => hands::split(body(*who), *at),
+            Step::Join { peer: who, at } => hands::join(body(*who), *at),
+            Step::DeleteBlock { peer: who, at } => hands::delete_block(body(*who), *at),
+            Step::AddBlock { peer: who, at, text } => hands::add_block(body(*who), *at, text),
             Step::Sync { one, two } => self.world.sync(peer(*one), peer(*two)),
             Step::Restart { peer: who } => {
                 let who = peer(*who);
@@ -138,6 +136,7 @@ impl Run<'_> {
     fn propose(&mut self, who: usize, kind: u8, at: u32, len: u32, form: u8) -> Result<(), String> {
         let id = format!("P{:03}", self.proposals.len());
         let marker = format!("zq{}zq", self.proposals.len());
+        let client = self.world.client();
         let peer = &self.world.peers[who];
         let before = (peer.state(), peer.tree());
         let (anchor, base) = {
@@ -157,23 +156,33 @@ impl Run<'_> {
             _ => ProposalKind::Replace,
         };
         let payload = payload(form, &marker, &anchor.quote);
-        let mut txn = peer.margin.transact_mut();
-        put_proposal(&mut txn, &proposal(&id, kind, anchor, base));
-        for part in payload.split_inclusive(' ') {
-            append_payload(&mut txn, &id, part).map_err(|error| error.to_string())?;
-        }
-        finish_proposal(&mut txn, &id, ProposalState::Pending, None, None)
-            .map_err(|error| error.to_string())?;
-        drop(txn);
-        if self.fault == Fault::ProposalWrites {
-            self.world.type_text(who, at, &payload);
-        }
-        let peer = &self.world.peers[who];
+        // The model is a connection like any other: what it says goes through a room that has this peer's body.
+        let writes = self.fault == Fault::ProposalWrites;
+        let done = door::through(&peer.body, &peer.margin, client, writes, |margin| {
+            put_proposal(
+                &mut margin.transact_mut(),
+                &proposal(&id, kind, anchor.clone(), base.clone()),
+            );
+            for part in payload.split_inclusive(' ') {
+                append_payload(&mut margin.transact_mut(), &id, part).map_err(|error| error.to_string())?;
+            }
+            finish_proposal(
+                &mut margin.transact_mut(),
+                &id,
+                ProposalState::Pending,
+                None,
+                None,
+            )
+            .map_err(|error| error.to_string())
+        })?;
+        let after = (done.body.transact().state_vector(), hands::tree(&done.body));
+        peer.learn(&done);
         self.bases.insert(id.clone(), before.0.clone());
+        ensure(margin::proposal(&peer.margin.transact(), &id).is_some(), || {
+            format!("the room did not take {id}")
+        })?;
         self.proposals.push(id);
-        ensure(before == (peer.state(), peer.tree()), || {
-            "a proposal changed the body".into()
-        })
+        ensure(before == after, || "a proposal changed the body".into())
     }
 
     fn decide(
@@ -195,9 +204,9 @@ impl Run<'_> {
         self.repair(who, tally)?; // as a relay does whenever relays that were apart meet
         self.plant(who, &id, action);
         let peer = &self.world.peers[who];
-        let before = Moment::of(peer);
-        let range = peer_range(peer, &id);
-        let history = decisions(peer);
+        let before = Moment::of(&peer.body);
+        let range = range_of(&peer.body, &peer.margin, &id);
+        let history = decisions(&peer.body);
         let chance = self.world.chance();
         let peer = &self.world.peers[who];
         let person = Person {
@@ -215,7 +224,7 @@ impl Run<'_> {
             &mut ids,
             force,
         );
-        let after = Moment::of(peer);
+        let after = Moment::of(&peer.body);
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -290,7 +299,7 @@ impl Run<'_> {
         range: Option<&BTreeMap<Id, u16>>,
     ) -> Result<(), String> {
         let base = &self.bases[id];
-        let decisions = decisions(&self.world.peers[who]);
+        let decisions = decisions(&self.world.peers[who].body);
         for lost in before.lost(after) {
             let known = lives(&decisions, lost)
                 .iter()
@@ -346,10 +355,10 @@ impl Run<'_> {
             return Ok(());
         }
         let peer = &self.world.peers[who];
-        let before = Moment::of(peer);
+        let before = Moment::of(&peer.body);
         tally.repairs += decision::repair(&peer.body).map_err(|error| error.to_string())?;
-        let after = Moment::of(peer);
-        let now = decisions(peer);
+        let after = Moment::of(&peer.body);
+        let now = decisions(&peer.body);
         let undone = |id: &str| now.iter().any(|record| record.undoes.as_deref() == Some(id));
         let repaired: Vec<IdRange> = now
             .iter()
@@ -401,7 +410,7 @@ impl Run<'_> {
                     json(&peer.tree())
                 )
             })?;
-            ensure(decisions(first) == decisions(peer), || {
+            ensure(decisions(&first.body) == decisions(&peer.body), || {
                 format!("peer {who} has other decisions")
             })?;
             let proposals = |peer: &Peer| margin::proposals(&peer.margin.transact());
@@ -409,11 +418,14 @@ impl Run<'_> {
                 format!("peer {who} has another margin")
             })?;
         }
-        let all = decisions(first);
-        let lived: Vec<Vec<Id>> = first.alive().keys().map(|id| lives(&all, *id)).collect();
+        let all = decisions(&first.body);
+        let lived: Vec<Vec<Id>> = hands::alive(&first.body)
+            .keys()
+            .map(|id| lives(&all, *id))
+            .collect();
         let text = first.text();
         for (number, id) in self.proposals.iter().enumerate() {
-            let accepts: Vec<Decision> = records(first, id)
+            let accepts: Vec<Decision> = records(&first.body, id)
                 .into_iter()
                 .filter(|record| record.action == Action::Accept)
                 .collect();
@@ -453,7 +465,7 @@ impl Run<'_> {
             }
             (Fault::ForgetRemoved, Action::Undo) => {
                 let root = crdt::doc::decisions(&peer.body);
-                for mut record in records(peer, id) {
+                for mut record in records(&peer.body, id) {
                     record.removed.clear();
                     let json = serde_json::to_value(&record).expect("a record is JSON");
                     yrs::Map::insert(

@@ -7,7 +7,7 @@ use crdt::ids::{IdRange, Part, PeerKind, Role};
 use crdt::protocol::{self, Message, SyncMessage};
 use crdt::room::{CLOSE_POLICY, Effect, Event, Limits, Outgoing, Room};
 use serde_json::json;
-use yrs::{ReadTxn, StateVector, Transact, WriteTxn};
+use yrs::{ReadTxn, StateVector, Text, Transact};
 
 #[test]
 fn a_room_can_live_in_a_task() {
@@ -166,6 +166,7 @@ fn what_a_role_does_not_allow_is_refused_in_words_and_the_connection_stays() {
     );
     // With more rights it is asked for what was refused.
     let promoted = desk.event(Event::SetRole {
+        part: Part::Body,
         conn: BOB,
         role: Role::Editor,
     });

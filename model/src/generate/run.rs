@@ -2,6 +2,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::pace::PaceKeeper;
 use super::sampler::{Sampler, SamplingParams};
 use super::stop::{StopCondition, StopFilter};
 use super::stream::{Chunk, FinishReason, GenerationSender, Summary};
@@ -96,18 +97,22 @@ impl Writer<'_> {
     }
 }
 
+/// What every job of a worker shares.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) tokenizer: &'a TextTokenizer,
+    pub(crate) end_tokens: &'a [u32],
+    /// The worker is to end.
+    pub(crate) ending: &'a AtomicBool,
+    pub(crate) pace: &'a PaceKeeper,
+}
+
 /// Runs one job to its end. A reader that has left ends it within one step, without an error.
-pub(crate) fn run(
-    engine: &mut Engine,
-    tokenizer: &TextTokenizer,
-    end_tokens: &[u32],
-    job: &Job,
-    ending: &AtomicBool,
-) {
+pub(crate) fn run(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) {
     let reader = &job.reader;
-    let last = match answer(engine, tokenizer, end_tokens, job, ending) {
+    let last = match answer(engine, job, around) {
         Ok(Some(summary)) => Ok(Chunk::Done(summary)),
-        Ok(None) if ending.load(Ordering::Relaxed) => Err(GenerateError::Gone),
+        Ok(None) if around.ending.load(Ordering::Relaxed) => Err(GenerateError::Gone),
         Ok(None) => return tracing::debug!("the reader left"),
         Err(error) => {
             tracing::warn!(%error, "a generation failed");
@@ -117,23 +122,21 @@ pub(crate) fn run(
     let _ = reader.blocking_send(last); // the reader may have left just now
 }
 
-fn answer(
-    engine: &mut Engine,
-    tokenizer: &TextTokenizer,
-    end_tokens: &[u32],
-    job: &Job,
-    ending: &AtomicBool,
-) -> Result<Option<Summary>, EngineError> {
-    let left = || job.reader.is_cancelled() || ending.load(Ordering::Relaxed);
+fn answer(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) -> Result<Option<Summary>, EngineError> {
+    let left = || job.reader.is_cancelled() || around.ending.load(Ordering::Relaxed);
+    if job.prompt.tokens.is_empty() {
+        return Err(EngineError::Empty); // the scores would be those of the request before
+    }
     let started = Instant::now();
     let Some(reused) = read_prompt(engine, &job.prompt.tokens, &left)? else {
         return Ok(None);
     };
     let prefill = started.elapsed();
+    around.pace.read(job.prompt.tokens.len() - reused, prefill);
     let decoding = Instant::now();
 
     let mut sampler = Sampler::new(job.params.clone());
-    let mut detokenizer = tokenizer.detokenizer();
+    let mut detokenizer = around.tokenizer.detokenizer();
     let mut writer = Writer {
         reader: &job.reader,
         filter: StopFilter::new(&job.stop.strings),
@@ -150,7 +153,7 @@ fn answer(
         let choice = sampler.choose(engine.scores()).ok_or_else(|| {
             EngineError::Run(ort::Error::new("the model returned scores that are no numbers"))
         })?;
-        if end_tokens.contains(&choice.token) || job.stop.tokens.contains(&choice.token) {
+        if around.end_tokens.contains(&choice.token) || job.stop.tokens.contains(&choice.token) {
             break FinishReason::EndToken;
         }
         tokens += 1;
@@ -167,6 +170,7 @@ fn answer(
             engine.feed(&[choice.token])?;
         }
     };
+    around.pace.wrote(tokens.saturating_sub(1), decoding.elapsed());
     let finish = match finish {
         stopped @ FinishReason::StopString(_) => stopped,
         other => {

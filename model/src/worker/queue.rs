@@ -1,6 +1,6 @@
 //! A bounded queue from many callers to one thread. A full queue first drops what nobody waits for any more.
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Something that can lose its reader while it waits.
 pub(super) trait Waiting {
@@ -83,15 +83,30 @@ impl<T: Waiting> Queue<T> {
         self.changed.notify_all();
     }
 
+    /// Something that ends the queue when it is dropped, for the thread that takes from it: whatever ends the thread,
+    /// nobody waits for it afterwards.
+    pub(super) const fn until_dropped(queue: Arc<Self>) -> CloseOnDrop<T> {
+        CloseOnDrop(queue)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Queue::until_dropped`].
+#[derive(Debug)]
+pub(super) struct CloseOnDrop<T: Waiting>(Arc<Queue<T>>);
+
+impl<T: Waiting> Drop for CloseOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[derive(Debug)]
@@ -133,6 +148,21 @@ mod tests {
         });
         queue.close();
         assert_eq!(waiting.join().unwrap(), None);
+        assert_eq!(queue.push(item(2).0), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn a_thread_that_dies_ends_the_queue() {
+        let queue = Arc::new(Queue::new(4));
+        queue.push(item(1).0).unwrap();
+        let dying = std::thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                let _until = Queue::until_dropped(Arc::clone(&queue));
+                assert!(queue.pop().is_none(), "it dies here");
+            }
+        });
+        assert!(dying.join().is_err());
         assert_eq!(queue.push(item(2).0), Err(Refused::Closed));
     }
 }

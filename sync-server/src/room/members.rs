@@ -159,3 +159,13 @@ impl Members {
         self.humans = humans;
     }
 }
+
+/// When a room's task fails, those in it must not go on talking to nobody.
+impl Drop for Members {
+    fn drop(&mut self) {
+        self.close_all(&Closing::new(
+            super::CLOSE_UNAVAILABLE,
+            "the document's room has failed; connect again",
+        ));
+    }
+}

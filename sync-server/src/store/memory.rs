@@ -11,8 +11,8 @@ use crdt::room::Record;
 
 use super::examine::Piece;
 use super::{
-    Backend, Backing, Cause, DocumentRow, LinkRow, NewVersion, PackedSnapshot, Raw, Remains, StoreError,
-    VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DocumentRow, LinkRow, NewVersion, PackedSnapshot, Raw,
+    Remains, StoreError, VersionBody, Write,
 };
 use crate::clock;
 
@@ -21,6 +21,7 @@ use crate::clock;
 pub struct MemoryStore {
     documents: BTreeMap<DocId, Document>,
     quota: Option<u64>,
+    access: AccessRows,
 }
 
 #[derive(Debug, Clone)]
@@ -353,6 +354,15 @@ impl Backend for MemoryStore {
 
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
         self.quota = bytes;
+        Ok(())
+    }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        Ok(self.access.clone())
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.access.apply(write);
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Backend, Backing, Cause, DocumentRow, LinkRow, Loaded, NewVersion, Raw, Remains, StoreError, VersionBody,
-    Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DocumentRow, LinkRow, Loaded, NewVersion, Raw, Remains,
+    StoreError, VersionBody, Write,
 };
 use crdt::authorship::{Authorship, Credits};
 use crdt::history::Version;
@@ -43,6 +43,8 @@ enum Command {
     CheckFile(Reply<Vec<String>>),
     Links(Reply<Vec<LinkRow>>),
     SetQuota(Option<u64>, Reply<()>),
+    Access(Reply<AccessRows>),
+    WriteAccess(Box<AccessWrite>, Reply<()>),
     Close(Reply<()>),
 }
 
@@ -233,6 +235,23 @@ impl Store {
         self.ask(|reply| Command::SetQuota(bytes, reply)).await
     }
 
+    /// See [`Backend::access`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn access(&self) -> Result<AccessRows, StoreError> {
+        self.ask(Command::Access).await
+    }
+
+    /// See [`Backend::write_access`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write_access(&self, write: AccessWrite) -> Result<(), StoreError> {
+        self.ask(|reply| Command::WriteAccess(Box::new(write), reply))
+            .await
+    }
+
     /// Does what is queued, closes the file and ends the thread. Everything asked later is answered with `Closed`.
     pub async fn close(&self) {
         // An error means that it is closed already, which is what was asked for.
@@ -328,6 +347,8 @@ fn serve(
         Command::Remains(doc, reply) => drop(reply.send(backend.remains(&doc))),
         Command::Links(reply) => drop(reply.send(backend.links())),
         Command::SetQuota(bytes, reply) => drop(reply.send(backend.set_quota(bytes))),
+        Command::Access(reply) => drop(reply.send(backend.access())),
+        Command::WriteAccess(write, reply) => drop(reply.send(backend.write_access(&write))),
         Command::Backup(_, reply) => drop(reply.send(Err(StoreError::Busy))),
         file @ (Command::Replace(..) | Command::CheckFile(_) | Command::Close(_)) => next = Some(file),
     }

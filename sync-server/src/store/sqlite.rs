@@ -1,5 +1,6 @@
 //! The store on disk: one SQLite file in WAL mode, one connection on one thread.
 
+mod access;
 mod copies;
 mod reads;
 mod rows;
@@ -15,12 +16,16 @@ use crdt::history::Version;
 use crdt::ids::{DocId, Part};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Backend, Cause, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError, VersionBody, Write};
+use super::{
+    AccessRows, AccessWrite, Backend, Cause, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError,
+    VersionBody, Write,
+};
 
 /// The numbered changes of the file's format. Never change one that has been released; add the next.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001-documents.sql"),
     include_str!("../../migrations/0002-history.sql"),
+    include_str!("../../migrations/0003-access.sql"),
 ];
 
 /// How many pages SQLite may use without a quota: its own default.
@@ -147,6 +152,14 @@ impl Backend for SqliteStore {
         self.quota = bytes;
         Ok(())
     }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        self.session().access()
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.session().write_access(write)
+    }
 }
 
 impl Backend for Session<'_> {
@@ -205,6 +218,14 @@ impl Backend for Session<'_> {
         self.0
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         Ok(())
+    }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        access::load(self.0)
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.within(|transaction| access::write(transaction, write))
     }
 }
 

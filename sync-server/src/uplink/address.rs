@@ -19,11 +19,6 @@ pub enum LinkError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The other server is reached over TLS.
-    #[error(
-        "links to https servers are not supported yet: use the server's http address, for example through a VPN or an SSH tunnel"
-    )]
-    Tls,
     /// The document there was replaced, and what it was before is kept here under its name.
     #[error(
         "the document on the other server was replaced, and what it was before is kept here under the same name: open \
@@ -49,9 +44,8 @@ impl Target {
         let bad = |reason| LinkError::Address { reason };
         let mut server = Url::parse(link.trim()).map_err(|_| bad("it is no URL"))?;
         match server.scheme() {
-            "http" => {}
-            "https" => return Err(LinkError::Tls),
-            _ => return Err(bad("it does not begin with http://")),
+            "http" | "https" => {}
+            _ => return Err(bad("it does not begin with http:// or https://")),
         }
         let fragment = server
             .fragment()
@@ -114,8 +108,9 @@ impl Target {
             query.append_pair("epoch", epoch);
         }
         drop(query);
-        // From http: that this scheme may follow is the URL standard's rule.
-        url.set_scheme("ws").unwrap_or_default();
+        // From http and https: that these schemes may follow is the URL standard's rule.
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        url.set_scheme(scheme).unwrap_or_default();
         url
     }
 
@@ -168,7 +163,18 @@ mod tests {
                 "{link}"
             );
         }
-        assert!(matches!(Target::parse("https://host/#/d/x"), Err(LinkError::Tls)));
+    }
+
+    #[test]
+    fn an_encrypted_server_stays_one() {
+        let target = Target::parse("https://host/#/d/x").unwrap();
+        assert!(
+            target
+                .socket(Part::Body, "x", None)
+                .as_str()
+                .starts_with("wss://host/y/x?")
+        );
+        assert_eq!(target.shown(), "https://host/#/d/x");
     }
 
     #[test]
