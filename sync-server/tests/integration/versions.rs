@@ -173,6 +173,10 @@ async fn a_version_is_read_and_restored_only_by_whoever_may_write() {
         )
         .await;
     assert_eq!(refused.0, 403);
+    let refused = served
+        .api("GET", &format!("{path}/versions?role=viewer"), Value::Null)
+        .await;
+    assert_eq!(refused.0, 403, "what was taken out is not for readers");
 }
 
 #[tokio::test]
