@@ -218,7 +218,7 @@ impl Attribution {
                 let at = u32::try_from(at - start).unwrap_or(u32::MAX);
                 match found.last_mut() {
                     Some(last) if last.block == block && last.to == at && last.credit == credit => {
-                        last.to += 1
+                        last.to += 1;
                     }
                     _ => found.push(AuthorRun {
                         block,

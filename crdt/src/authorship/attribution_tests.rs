@@ -348,7 +348,7 @@ fn nobody_puts_their_own_words_down_to_somebody_elses_decision() {
     let ids = kept.edit("mallory", |body| {
         content::fill(body, &[crate::Node::paragraph("mine")]).unwrap();
         let txn = body.transact();
-        u32::try_from(txn.state_vector().get(&body.client_id())).unwrap()
+        txn.state_vector().get(&body.client_id())
     });
     let client = kept.next_client;
     kept.edit("mallory", |body| {

@@ -1,5 +1,6 @@
 //! The one place that says who may do what: keys, tokens, share links and members together, now.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crdt::ids::{DocId, PeerKind, Role, Timestamp};
@@ -229,6 +230,39 @@ impl Guard {
             set_at: clock::now(),
             set_by: identity.id,
         })
+    }
+
+    /// Takes up what a store says that was put in the place of the one before, which had the documents `before`. In those
+    /// documents links and members stay as they are now: what was taken from somebody since the backup stays taken.
+    ///
+    /// Whether the store is that of a server with another secret, whose links and tokens open nothing until this one starts anew.
+    pub(crate) async fn reload(&self, store: &Store, before: &BTreeSet<DocId>) -> Result<bool, StoreError> {
+        let _one = self.changing.lock().await;
+        let mut rows = store.access().await?;
+        let secret = rows.secret.take();
+        let documents = store.documents().await?;
+        let mut writes = Vec::new();
+        {
+            let known = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+            for doc in documents
+                .iter()
+                .map(|row| &row.id)
+                .filter(|doc| before.contains(*doc))
+            {
+                writes.push(AccessWrite::Forget(doc.clone()));
+                let shares = known.shares.values().filter(|share| share.doc == *doc);
+                writes.extend(shares.cloned().map(AccessWrite::PutShare));
+                let members = known.members.values().filter(|member| member.doc == *doc);
+                writes.extend(members.cloned().map(AccessWrite::PutMember));
+            }
+        }
+        for write in writes {
+            store.write_access(write.clone()).await?;
+            rows.apply(&write);
+        }
+        *self.rows.write().unwrap_or_else(PoisonError::into_inner) = rows;
+        self.changed.send_modify(|count| *count += 1);
+        Ok(self.access.secret.is_none() && secret.as_ref() != Some(&self.secret.0))
     }
 
     async fn forget_expired(&self, store: &Store) -> Result<(), StoreError> {

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::error::{ApiError, demand};
 use crate::relay::Relay;
 use crate::router::Guest;
-use crate::store::Write;
+use crate::store::{AccessWrite, Write};
 
 pub(super) fn routes() -> Router<Relay> {
     Router::new()
@@ -69,7 +69,9 @@ async fn copy(
     Path(id): Path<String>,
     bytes: Bytes,
 ) -> Result<Response, ApiError> {
-    demand(guest.role, Role::Editor)?;
+    // It takes no right in the document but to read it, and one to make documents.
+    let role = guest.general.unwrap_or(Role::Viewer);
+    demand(role, Role::Editor)?;
     let Copied { title } = body(&bytes)?;
     let (doc, now, kept) = read(&relay, &id).await?;
     let row = find(&relay, &doc).await?;
@@ -94,7 +96,10 @@ async fn copy(
     };
     relay.shared.store.write(create).await?;
     if let Some(Rewritten { update, credits }) = made {
-        write_again(&relay, &new, (guest.identity, guest.role), update, credits).await?;
+        write_again(&relay, &new, (guest.identity, role), update, credits).await?;
+    }
+    if let Some(owner) = relay.shared.guard.owner_row(&guest.pass, &new) {
+        relay.change_access(AccessWrite::PutMember(owner)).await?;
     }
     let row = find(&relay, &new).await?;
     Ok((StatusCode::CREATED, Json(Document::new(&relay, row))).into_response())

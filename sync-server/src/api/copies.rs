@@ -120,6 +120,8 @@ struct Restored {
     documents: usize,
     /// Where the documents are that were there before.
     before: String,
+    /// Whether the backup is of another server: its share links and tokens open nothing until this one starts anew.
+    restart: bool,
 }
 
 /// Puts a backup in the place of all documents.
@@ -133,11 +135,20 @@ async fn restore(State(relay): State<Relay>, guest: Guest, body: Body) -> Result
         CLOSE_RESTART,
         "the documents are being restored from a backup; connect again",
     );
+    let there = relay.shared.store.documents().await?;
+    let there = there.into_iter().map(|row| row.id).collect();
     relay.uplinks.stop();
     let (answer, swapped) = tokio::sync::oneshot::channel();
-    let (store, with) = (relay.shared.store.clone(), candidate.0.clone());
+    let (shared, with) = (std::sync::Arc::clone(&relay.shared), candidate.0.clone());
     let swap = async move {
-        drop(answer.send(store.replace(with).await)); // whoever asked may have gone
+        let done = match shared.store.replace(with).await {
+            Ok(before) => {
+                let reloaded = shared.guard.reload(&shared.store, &there).await;
+                reloaded.map(|restart| (before, restart))
+            }
+            Err(error) => Err(error),
+        };
+        drop(answer.send(done)); // whoever asked may have gone
     };
     let saved = relay.rooms.alone(closing, Box::pin(swap)).await;
     let done = swapped.await.unwrap_or(Err(StoreError::Io(Cause::new(
@@ -146,11 +157,12 @@ async fn restore(State(relay): State<Relay>, guest: Guest, body: Body) -> Result
     // Whatever came of it, there is a store with links.
     relay.resume_links().await?;
     saved?;
-    let before = done?;
+    let (before, restart) = done?;
     tracing::warn!(documents, before = %before.display(), "restored from a backup");
     Ok(Json(Restored {
         documents,
         before: before.display().to_string(),
+        restart,
     }))
 }
 

@@ -22,6 +22,9 @@ use crate::relay::Relay;
 use crate::router::Guest;
 use crate::store::{NewVersion, StoreError, Write};
 
+/// Who reads earlier versions: they may hold what was taken out before the document was shown to others.
+const READS: Role = Role::Editor;
+
 /// The longest name of a version, in bytes.
 const MAX_NAME: usize = 200;
 /// The longest reason for a version, in bytes.
@@ -38,9 +41,10 @@ pub(super) fn routes() -> Router<Relay> {
 
 async fn list(
     State(relay): State<Relay>,
-    _guest: Guest,
+    guest: Guest,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Version>>, ApiError> {
+    demand(guest.role, READS)?;
     let doc = doc_id(&id)?;
     find(&relay, &doc).await?;
     Ok(Json(relay.shared.store.versions(doc).await?))
@@ -86,9 +90,10 @@ struct Content {
 
 async fn one(
     State(relay): State<Relay>,
-    _guest: Guest,
+    guest: Guest,
     Path((id, number)): Path<(String, u64)>,
 ) -> Result<Json<Content>, ApiError> {
+    demand(guest.role, READS)?;
     let doc = doc_id(&id)?;
     let (version, nodes) = version_nodes(&relay, &doc, number).await?;
     let content = Node::element("doc", nodes);
@@ -97,9 +102,10 @@ async fn one(
 
 async fn markdown(
     State(relay): State<Relay>,
-    _guest: Guest,
+    guest: Guest,
     Path((id, number)): Path<(String, u64)>,
 ) -> Result<Response, ApiError> {
+    demand(guest.role, READS)?;
     let doc = doc_id(&id)?;
     let (_, nodes) = version_nodes(&relay, &doc, number).await?;
     let text = crdt::markdown::write(&nodes);
@@ -121,10 +127,11 @@ struct Difference {
 
 async fn diff(
     State(relay): State<Relay>,
-    _guest: Guest,
+    guest: Guest,
     Path((id, number)): Path<(String, u64)>,
     Query(With { with }): Query<With>,
 ) -> Result<Json<Difference>, ApiError> {
+    demand(guest.role, READS)?;
     let doc = doc_id(&id)?;
     let (_, before) = version_nodes(&relay, &doc, number).await?;
     let after = match with.as_deref() {

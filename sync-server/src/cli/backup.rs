@@ -25,7 +25,7 @@ pub(super) fn backup(data: &Path, file: &Path) -> anyhow::Result<ExitCode> {
         drop(std::fs::remove_file(&part)); // of a run that was cut off
         SqliteStore::open(&store)?
             .backup(&part, &mut |_| {})
-            .and_then(|()| Ok(std::fs::rename(&part, file)))
+            .map(|()| std::fs::rename(&part, file))
             .with_context(|| format!("no backup was written to {}", file.display()))??;
     }
     say(&format!(
@@ -49,6 +49,11 @@ pub(super) fn restore(data: &Path, file: &Path) -> anyhow::Result<ExitCode> {
         let count = json.get("documents").and_then(serde_json::Value::as_u64);
         let before = json.get("before").and_then(serde_json::Value::as_str);
         done(count.unwrap_or_default(), Some(before.unwrap_or_default()));
+        if json.get("restart").and_then(serde_json::Value::as_bool) == Some(true) {
+            say(
+                "The backup is of another server: start this one anew, so that its share links and tokens open.",
+            );
+        }
         return Ok(ExitCode::SUCCESS);
     }
     std::fs::create_dir_all(data)?;

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sync_server::StorePath;
 
 use crate::client::Client;
 use crate::process::{Process, free_port, run_to_end};
+use crate::relay::Served;
+use crate::sharing::ask;
+use crate::tokens::guarded;
 
 /// Runs a command of the program on a data folder.
 fn command(data: &Path, args: &[&str]) -> (i32, String) {
@@ -150,6 +154,41 @@ async fn a_check_names_what_is_damaged_and_saves_the_rest() {
     };
     check();
     let server = Process::start(&data, free_port()).await;
+    assert_eq!(text(&server, "well").await, "fine", "it is up");
     check();
     assert_eq!(text(&server, "well").await, "fine");
+}
+
+#[tokio::test]
+async fn what_was_taken_from_somebody_stays_taken_after_a_restore() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = guarded();
+    settings.store = StorePath::Sqlite(folder.path().join("store.sqlite"));
+    settings.access.secret = None; // the store's own
+    let served = Served::start(settings).await;
+    let doc = served.api("POST", "/documents", Value::Null).await.1;
+    let path = format!("/documents/{}", doc["id"].as_str().unwrap());
+    let shares = format!("{path}/shares");
+    let share = async || {
+        let (status, share) = served.api("POST", &shares, json!({"role": "viewer"})).await;
+        assert_eq!(status, 201);
+        share
+    };
+    let (revoked, kept) = (share().await, share().await);
+    let copy = served.relay.api("POST", "/backup", Default::default()).await;
+    assert_eq!(copy.status, 200);
+    let gone = format!("{shares}/{}", revoked["id"].as_str().unwrap());
+    assert_eq!(served.api("DELETE", &gone, Value::Null).await.0, 204);
+    let later = share().await;
+    let restored = served.relay.api("POST", "/restore", copy.body).await;
+    assert_eq!(restored.status, 200);
+    let said: Value = serde_json::from_slice(&restored.body).unwrap();
+    assert_eq!(said["restart"], json!(false), "the secret is the same");
+    for (share, opens) in [(&revoked, false), (&kept, true), (&later, true)] {
+        let key = share["url"].as_str().unwrap().split_once("?key=").unwrap().1;
+        let (status, _) = ask(&served, "GET", &path, key, Value::Null).await;
+        assert_eq!(status == 200, opens, "{share}: {status}");
+    }
+    let list = served.api("GET", &shares, Value::Null).await.1;
+    assert_eq!(list.as_array().unwrap().len(), 2);
 }

@@ -1,7 +1,9 @@
 //! A document whose history was replaced under its clients.
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sync_server::{RelayConfig, StorePath};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Client, append_to};
 use crate::relay::{Served, config, eventually};
@@ -62,10 +64,13 @@ async fn a_client_of_another_epoch_is_told_and_brings_nothing_in() {
         reason.starts_with("epoch: ") && reason.contains("replaced"),
         "{reason}"
     );
-    let mut refused = Client::y_with(&served.ws(), &format!("plan?epoch={epoch}"), refused.replica)
-        .await
-        .unwrap();
-    let closed = refused.until_closed().await.unwrap();
+    drop(refused);
+    let url = format!("{}/y/plan?epoch={epoch}", served.ws());
+    let (mut socket, response) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert_eq!(response.headers()["inkling-epoch"].to_str().ok(), now.as_str());
+    let Some(Ok(Message::Close(Some(closed)))) = socket.next().await else {
+        panic!("it is closed before anything else is said")
+    };
     assert_eq!(u16::from(closed.code), 4409);
     assert!(closed.reason.contains("replaced"), "{}", closed.reason);
     let mut reader = Client::y(&served.ws(), "plan").await;

@@ -143,7 +143,14 @@ async fn a_version_is_kept_compared_and_restored_as_an_edit() {
         .await
         .1;
     assert_eq!(again, json!({"changed": false}), "there is nothing to do");
+}
 
+#[tokio::test]
+async fn a_version_is_read_and_restored_only_by_whoever_may_write() {
+    let served = Served::start(config()).await;
+    let (path, _) = imported(&served, "# Plan\n\nfirst words here\n\nsecond\n").await;
+    let kept = served.api("POST", &format!("{path}/versions"), Value::Null).await;
+    assert_eq!(kept.0, 201);
     let content = served
         .api("GET", &format!("{path}/versions/1"), Value::Null)
         .await
@@ -166,6 +173,10 @@ async fn a_version_is_kept_compared_and_restored_as_an_edit() {
         )
         .await;
     assert_eq!(refused.0, 403);
+    let refused = served
+        .api("GET", &format!("{path}/versions?role=viewer"), Value::Null)
+        .await;
+    assert_eq!(refused.0, 403, "what was taken out is not for readers");
 }
 
 #[tokio::test]
@@ -231,7 +242,7 @@ async fn every_character_keeps_its_author_through_compaction_restart_restore_and
             .api(
                 "POST",
                 "/documents/import?user=ann&name=Ann",
-                json!({"markdown": "aaaa\n\naa aa\n"}),
+                json!({"markdown": "aaaa\n\naaaaa\n"}),
             )
             .await;
         assert_eq!(status, 201);

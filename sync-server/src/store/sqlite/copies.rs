@@ -37,20 +37,30 @@ impl Backing for SqliteStore {
         ));
         let io = |error: std::io::Error| StoreError::Io(Cause::new(error));
         // Closing it brings the log into the file.
-        let closed = std::mem::replace(&mut self.connection, Connection::open_in_memory()?);
-        closed.close().map_err(|(_, error)| error)?;
-        std::fs::rename(&path, &aside).map_err(io)?;
-        let opened = std::fs::rename(with, &path)
+        let open = std::mem::replace(&mut self.connection, Connection::open_in_memory()?);
+        if let Err((still_open, error)) = open.close() {
+            self.connection = still_open;
+            return Err(error.into());
+        }
+        let opened = move_store(&path, &aside)
+            .and_then(|()| std::fs::rename(with, &path))
             .map_err(io)
             .and_then(|()| Self::open(&path));
         let mut store = match opened {
             Ok(store) => store,
             Err(error) => {
-                std::fs::rename(&aside, &path).map_err(io)?;
-                *self = Self::open(&path)?;
+                if aside.exists() {
+                    move_store(&aside, &path).map_err(io)?;
+                }
+                self.connection = Self::open(&path)?.connection;
+                self.set_quota(self.quota)?;
                 return Err(error);
             }
         };
+        // That the names have changed is to last, too. Where a folder cannot be synced, it does so by itself.
+        if let Some(folder) = path.parent().and_then(|folder| std::fs::File::open(folder).ok()) {
+            drop(folder.sync_all());
+        }
         store.set_quota(self.quota)?;
         *self = store;
         Ok(aside)
@@ -61,6 +71,20 @@ impl Backing for SqliteStore {
         let said: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(said.into_iter().filter(|line| line != "ok").collect())
     }
+}
+
+/// Moves a store that is closed. With its log, should closing have left one (a full disk): beside another file it would be
+/// taken for that one's.
+fn move_store(from: &Path, to: &Path) -> std::io::Result<()> {
+    let log = |path: &Path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push("-wal");
+        PathBuf::from(name)
+    };
+    if log(from).exists() {
+        std::fs::rename(log(from), log(to))?;
+    }
+    std::fs::rename(from, to)
 }
 
 impl SqliteStore {

@@ -253,11 +253,16 @@ fn a_snapshot_takes_half_the_space_where_that_is_so_and_old_ones_are_read() {
     let path = folder.path().join("store.sqlite");
     written(&path); // `other` has a snapshot in the first encoding
     let mut store = SqliteStore::open(&path).unwrap();
-    let (writes, body) = typed("typed", 400);
+    let (writes, body) = typed("typed", 20);
     store.write(&writes.iter().collect::<Vec<_>>()).unwrap();
+    // Letters that were put before each other, as corrections are: an item each.
+    let text = body.get_or_insert_text("letters");
+    for _ in 0..2000 {
+        yrs::Text::insert(&text, &mut yrs::Transact::transact_mut(&body), 0, "x");
+    }
     let state = crdt::history::state(&body);
     let packed = PackedSnapshot::pack(Snapshot {
-        seq: 400,
+        seq: 20,
         body: state.clone(),
         margin: vec![0, 0],
     });
