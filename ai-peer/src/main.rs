@@ -71,12 +71,7 @@ struct EngineArguments {
     #[arg(long, conflicts_with_all = ["model_dir", "ort_lib"])]
     engine_url: Option<url::Url>,
     /// The endpoint's key, if it asks for one.
-    #[arg(
-        long,
-        env = "INKLING_ENGINE_KEY",
-        hide_env_values = true,
-        requires = "engine_url"
-    )]
+    #[arg(long, env = "INKLING_ENGINE_KEY", hide_env_values = true)]
     engine_key: Option<String>,
     /// The model's name there; the first that the endpoint lists unless given.
     #[arg(long, requires = "engine_url")]
