@@ -129,7 +129,10 @@ struct Peers {
 #[derive(Debug)]
 enum Peer {
     /// It is there until the sender is dropped.
-    Running(Id, oneshot::Sender<()>),
+    Running(
+        Id,
+        #[allow(dead_code, reason = "dropping it is what ends the peer")] oneshot::Sender<()>,
+    ),
     /// It was told to leave and has not done so yet; a new one would meet it.
     Leaving(Id),
     /// It broke and may be replaced.

@@ -9,6 +9,7 @@
 
 mod golden;
 mod refusals;
+mod speed;
 mod support;
 mod tiny;
 mod worker;

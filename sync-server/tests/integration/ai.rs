@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crdt::Node;
 use crdt::anchor::Anchor;
-use crdt::content::Node;
 use crdt::margin::{self, Person, ProposalState, Request, RequestKind, RequestState};
 use model::Generator;
 use sync_server::{ai, clock};
