@@ -166,6 +166,29 @@ pub fn last_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> 
     kept.get(sentence.unwrap_or(0)..).unwrap_or_default().to_owned()
 }
 
+/// The end of a text that is steady while the text grows: it begins where the last one began as long as it is at most `most`
+/// tokens long from there. When it has become too long it begins with a block and has room to grow.
+pub fn steady_end(
+    text: &str,
+    tokens: usize,
+    (begin, most): (&str, usize),
+    count: &dyn Fn(&str) -> usize,
+) -> String {
+    let places = text.match_indices(begin).take(8).map(|(at, _)| at);
+    let from_there = |at: usize| text.get(at..).unwrap_or_default();
+    if let Some(at) = places.into_iter().find(|at| count(from_there(*at)) <= most) {
+        return from_there(at).to_owned();
+    }
+    let kept = last_tokens(text, tokens - tokens / 4, count);
+    let block = kept.find('\n').filter(|at| *at <= kept.len() / 2);
+    match block {
+        Some(at) if kept.len() < text.trim_start().len() => {
+            kept.get(at..).unwrap_or_default().trim_start().to_owned()
+        }
+        _ => kept,
+    }
+}
+
 /// The beginning of a text, at most `tokens` long, in whole words.
 pub fn first_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> String {
     let start = at_most_start(text, tokens);

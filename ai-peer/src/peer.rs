@@ -157,7 +157,7 @@ impl AiPeer {
                 Event::Sent(sent) => sent?,
                 Event::News(news) => {
                     if let Some(job) = &mut self.job {
-                        job.receive(news, &self.desk);
+                        job.receive(news, &mut self.desk);
                     }
                 }
                 Event::Time => {}

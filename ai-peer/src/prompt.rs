@@ -5,9 +5,9 @@
 //! its answer. Only visible text gets in.
 
 use crdt::margin::{ProposalKind, Request, RequestKind};
-use model::{ChatMessage, GenerateRequest, SamplingParams, StopCondition};
+use model::{ChatMessage, GenerateRequest, SamplingParams, StopCondition, Turn};
 
-use crate::context::{Budget, Setting, first_tokens, last_tokens};
+use crate::context::{Budget, Setting, first_tokens, last_tokens, steady_end};
 use crate::writer::Form;
 use crate::writer::script::closing_quote;
 
@@ -33,6 +33,8 @@ pub struct Prompt {
     pub opening: &'static str,
     /// What becomes of the model's text.
     pub form: Form,
+    /// How the text before the place begins, for [`Task::begin`] of the next one.
+    pub begin: String,
 }
 
 /// Why there is no prompt, in words for people.
@@ -67,7 +69,21 @@ pub struct Task<'a> {
     pub seed: u64,
     /// How often the model has answered nothing so far.
     pub attempt: u32,
+    /// Where the text before the place began the last time.
+    pub begin: Option<Begin<'a>>,
 }
+
+/// Where the text of an earlier prompt began: beginning there again saves the model from reading it again.
+#[derive(Debug, Clone, Copy)]
+pub struct Begin<'a> {
+    /// How it began.
+    pub text: &'a str,
+    /// So many tokens it may be longer for it.
+    pub extra: usize,
+}
+
+/// So many characters of it tell a beginning from others.
+const BEGIN_CHARS: usize = 64;
 
 impl<'a> Task<'a> {
     /// The task of a request.
@@ -79,6 +95,7 @@ impl<'a> Task<'a> {
             setting,
             seed,
             attempt,
+            begin: None,
         }
     }
 }
@@ -149,7 +166,7 @@ impl Maker<'_> {
         };
         let asked = join(&[&self.whereabouts(), &told]);
         let room = self.room(&asked);
-        let prefix = last_tokens(text.trim_end(), room, self.count);
+        let prefix = self.preceding(text.trim_end(), room);
         if prefix.is_empty() {
             let about = if self.task.setting.title.is_empty() && self.task.instruction.is_empty() {
                 return Err(PromptError::Nothing(
@@ -170,6 +187,7 @@ impl Maker<'_> {
             ..Form::default()
         };
         let mut prompt = self.prompt(ProposalKind::Insert, vec![system, ChatMessage::user(asked)], form);
+        prompt.begin = prefix.chars().take(BEGIN_CHARS).collect();
         prompt.generate.answer_prefix = Some(prefix);
         Ok(prompt)
     }
@@ -284,10 +302,12 @@ impl Maker<'_> {
                     max_tokens: answer_tokens(self.task.kind, selected),
                     ..StopCondition::default()
                 },
+                turn: Turn::default(),
             },
             kind,
             at_selection: false,
             opening: "",
+            begin: String::new(),
             form,
         }
     }
@@ -345,6 +365,14 @@ impl Maker<'_> {
         let room = room.saturating_sub((self.count)(&following));
         let preceding = last_tokens(before, room, self.count);
         join(&[&whereabouts, &format!("{preceding}{following}")])
+    }
+
+    /// The end of the text before the place.
+    fn preceding(&self, text: &str, room: usize) -> String {
+        match self.task.begin.filter(|begin| !begin.text.is_empty()) {
+            Some(begin) => steady_end(text, room, (begin.text, room + begin.extra), self.count),
+            None => last_tokens(text, room, self.count),
+        }
     }
 
     /// Tokens that are left for surroundings beside `text` and the instruction.

@@ -286,7 +286,7 @@ mod tests {
             enough: 0,
         };
         assert_eq!(run(form, 1000, "\"Go.\"").0, "\"Go.\"");
-        let long = format!("\"{}", "word ".repeat(1000));
+        let long = format!("\"{}", "word ".repeat(450));
         assert_eq!(
             run(
                 Form {

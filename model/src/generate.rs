@@ -1,8 +1,11 @@
 //! Text generation as callers see it: a request in, a stream of text out.
+pub mod confidence;
 pub mod kv_cache;
+pub(crate) mod lookup;
 pub(crate) mod pace;
 pub(crate) mod run;
 pub mod sampler;
+pub mod steps;
 pub mod stop;
 pub mod stream;
 
@@ -74,6 +77,32 @@ pub struct GenerateRequest {
     pub params: SamplingParams,
     /// When to end.
     pub stop: StopCondition,
+    /// For whom, and how soon.
+    #[serde(default)]
+    pub turn: Turn,
+}
+
+/// For whom a request is and how soon it is wanted: who waits for the same model takes turns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Turn {
+    /// The person who asked; those whose last turn is longest ago come first.
+    pub requester: String,
+    /// How soon.
+    pub priority: Priority,
+}
+
+/// How soon an answer is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Whenever there is time.
+    Background,
+    /// Somebody waits for a proposal.
+    #[default]
+    Proposal,
+    /// Somebody is typing: a few words, out of date with the next key.
+    Typing,
 }
 
 impl GenerateRequest {
@@ -88,6 +117,7 @@ impl GenerateRequest {
                 max_tokens,
                 ..StopCondition::default()
             },
+            turn: Turn::default(),
         }
     }
 }
@@ -97,10 +127,12 @@ impl GenerateRequest {
 #[non_exhaustive]
 pub enum GenerateError {
     /// The queue is full; asking again later may work.
-    #[error("the model is busy: {waiting} requests are waiting already; try again when one of them is done")]
+    #[error("the model is busy: {waiting} requests are waiting already; try again in about {seconds} s")]
     Busy {
         /// Requests in the queue.
         waiting: usize,
+        /// How long those that wait will take at most, at the speed of the last minutes.
+        seconds: u64,
     },
     /// Prompt and answer do not fit; a shorter prompt may work.
     #[error(
@@ -153,6 +185,12 @@ pub trait Generator: Send + Sync + std::fmt::Debug {
             prefill: info.prefill_tokens_per_second,
             decode: info.decode_tokens_per_second,
         }
+    }
+
+    /// How many of a request's tokens have been read before and need not be read again. Runs on the caller's thread, as
+    /// [`Self::count_tokens`] does.
+    fn cached_tokens(&self, _request: &GenerateRequest) -> usize {
+        0
     }
 
     /// Puts a request in the queue and returns without waiting for it; the text comes through the [`Generation`]. Making

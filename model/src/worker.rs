@@ -3,18 +3,19 @@ mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::artifact::Artifact;
 use crate::chat_template::ChatTemplate;
 use crate::device::DeviceReport;
+use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
 use crate::generate::pace::PaceKeeper;
 use crate::generate::run::{self, Job, Prompt};
 use crate::generate::stream::{Generation, GenerationSender};
-use crate::generate::{GenerateError, GenerateRequest, Generator, Pace};
+use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
@@ -37,6 +38,8 @@ struct Shared {
     ending: Arc<AtomicBool>,
     pace: Arc<PaceKeeper>,
     runs: Arc<AtomicU64>,
+    /// What the caches held after the last request.
+    kept: Arc<Mutex<Vec<Vec<u32>>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,6 +55,14 @@ struct Loaded {
 impl Waiting for Job {
     fn is_abandoned(&self) -> bool {
         self.reader.is_cancelled()
+    }
+
+    fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    fn cost(&self) -> Duration {
+        self.cost
     }
 }
 
@@ -76,10 +87,11 @@ impl Worker {
         let clock = options.clock;
         let queue = Arc::new(Queue::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
+        let kept = Arc::<Mutex<Vec<Vec<u32>>>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
-            let (queue, ending) = (Arc::clone(&queue), Arc::clone(&ending));
+            let (queue, ending, kept) = (Arc::clone(&queue), Arc::clone(&ending), Arc::clone(&kept));
             move || {
                 let _until = Queue::until_dropped(Arc::clone(&queue));
                 let opened = Engine::open(&runtime, &artifact, &options)
@@ -105,7 +117,9 @@ impl Worker {
                         end_tokens: &end_tokens,
                         ending: &ending,
                         pace: &pace,
+                        drafts: options.drafts,
                     });
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = engine.kept();
                 }
             }
         };
@@ -150,6 +164,7 @@ impl Worker {
                 ending,
                 pace,
                 runs,
+                kept,
                 thread: Some(thread),
             }),
         })
@@ -175,6 +190,14 @@ impl Worker {
         Ok(self.prompt(request)?.tokens)
     }
 
+    /// How long a request takes at most, at the present pace.
+    fn cost(&self, prompt_tokens: usize, tokens: usize) -> Duration {
+        let pace = self.pace();
+        let tokens = tokens.min(self.shared.info.context_length);
+        let seconds = prompt_tokens as f64 / pace.prefill.max(1.0) + tokens as f64 / pace.decode.max(1.0);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 1024)
+    }
+
     fn prompt(&self, request: &GenerateRequest) -> Result<Prompt, GenerateError> {
         let now = self.shared.clock.map(|clock| clock());
         Prompt::new(request, &self.shared.template, &self.shared.tokenizer, now)
@@ -194,6 +217,15 @@ impl Generator for Worker {
         self.shared.pace.now()
     }
 
+    fn cached_tokens(&self, request: &GenerateRequest) -> usize {
+        let Ok(prompt) = self.prompt(request) else {
+            return 0;
+        };
+        let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = kept.iter().map(|kept| common(kept, &prompt.tokens)).max();
+        longest.unwrap_or(0)
+    }
+
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
         let prompt = self.prompt(&request)?;
         if prompt.tokens.is_empty() {
@@ -209,16 +241,22 @@ impl Generator for Worker {
             });
         }
         // room for every piece of the answer: a slow reader never holds up the model for others
+        let prompt_tokens = prompt.tokens.len();
         let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
         let (reader, generation) = Generation::channel(room);
         let job = Job {
             prompt,
             params: request.params,
+            cost: self.cost(prompt_tokens, request.stop.max_tokens),
             stop: request.stop,
+            turn: request.turn,
             reader,
         };
         self.shared.queue.push(job).map_err(|refused| match refused {
-            Refused::Full(waiting) => GenerateError::Busy { waiting },
+            Refused::Full(waiting, cost) => GenerateError::Busy {
+                waiting,
+                seconds: cost.as_secs() + 1,
+            },
             Refused::Closed => GenerateError::Gone,
         })?;
         Ok(generation)

@@ -131,7 +131,7 @@ enum Peer {
     /// It is there until the sender is dropped.
     Running(
         Id,
-        #[expect(dead_code, reason = "dropping it is what ends the peer")] oneshot::Sender<()>,
+        #[allow(dead_code, reason = "dropping it is what ends the peer")] oneshot::Sender<()>,
     ),
     /// It was told to leave and has not done so yet; a new one would meet it.
     Leaving(Id),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crdt::margin::{Request, RequestKind};
-use model::{Chunk, GenerateError, GenerateRequest, Generation, Generator};
+use model::{Chunk, GenerateError, GenerateRequest, Generation, Generator, Priority, Turn};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::desk::Desk;
 use crate::context::{Budget, Setting, fewest_tokens};
-use crate::prompt::{self, Prompt, PromptError, Task};
+use crate::prompt::{self, Begin, Prompt, PromptError, Task};
 
 /// Texts shorter than this are counted anew each time.
 const WORTH_KEEPING: usize = 128;
@@ -41,6 +41,8 @@ pub(super) struct Question {
     pub(super) setting: Setting,
     pub(super) seed: u64,
     pub(super) attempt: u32,
+    /// How the text before the place began in the last prompt for this document.
+    pub(super) begin: String,
     /// How long reading the prompt may take.
     pub(super) patience: Duration,
 }
@@ -56,7 +58,7 @@ pub(super) fn surroundings(desk: &Desk, request: &Request) -> usize {
     if request.kind == RequestKind::Summarise {
         budget.window.min(prompt::SUMMARY_PATIENCE * budget.quick)
     } else {
-        budget.quick
+        2 * budget.quick // what was read before may be longer
     }
 }
 
@@ -74,6 +76,7 @@ fn build(generator: &dyn Generator, question: &Question) -> Result<Prepared, Pro
         setting,
         seed,
         attempt,
+        begin,
         patience,
     } = question;
     let context = generator.info().context_length;
@@ -98,11 +101,34 @@ fn build(generator: &dyn Generator, question: &Question) -> Result<Prepared, Pro
     };
     let answer = prompt::answer_tokens(request.kind, count(&setting.selection));
     let budget = Budget::new(context, generator.pace().prefill, answer, *patience);
-    let prompt = prompt::build(Task::new(request, setting, *seed, *attempt), budget, &count)?;
-    let generate = &prompt.generate;
-    let messages = generate.messages.iter().map(|message| message.content.as_str());
-    let tokens = messages.chain(generate.answer_prefix.as_deref()).map(count).sum();
-    Ok(Prepared { prompt, tokens })
+    let make = |extra| {
+        let task = Task {
+            begin: Some(Begin { text: begin, extra }),
+            ..Task::new(request, setting, *seed, *attempt)
+        };
+        let mut prompt = prompt::build(task, budget, &count)?;
+        prompt.generate.turn = Turn {
+            requester: request.by.id.clone(),
+            priority: if request.kind == RequestKind::Continue {
+                Priority::Typing
+            } else {
+                Priority::Proposal
+            },
+        };
+        let generate = &prompt.generate;
+        let messages = generate.messages.iter().map(|message| message.content.as_str());
+        let tokens = messages.chain(generate.answer_prefix.as_deref()).map(count).sum();
+        Ok(Prepared { prompt, tokens })
+    };
+    // What the model has read already costs nothing.
+    let longer = make(budget.quick)?;
+    let to_read = longer
+        .tokens
+        .saturating_sub(generator.cached_tokens(&longer.prompt.generate));
+    if longer.tokens <= budget.quick || to_read <= budget.quick {
+        return Ok(longer);
+    }
+    make(0)
 }
 
 /// Puts a request to the model.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use yrs::Transact;
 
-use super::answer::Answer;
+use super::answer::{Answer, doubt};
 use super::asking::{self, News, Prepared, Question};
 use super::desk::Desk;
 use super::new_id;
@@ -158,7 +158,7 @@ impl Job {
     }
 
     /// Takes what was waited for.
-    pub(super) fn receive(&mut self, news: News, desk: &Desk) {
+    pub(super) fn receive(&mut self, news: News, desk: &mut Desk) {
         let now = Instant::now();
         match news {
             News::Prepared(prepared) => match *prepared {
@@ -300,6 +300,7 @@ impl Job {
             setting,
             seed: seed(&self.request.id),
             attempt: self.attempt,
+            begin: desk.begin.clone(),
             patience: desk.config.prefill,
         };
         let made = asking::prepare(Arc::clone(&desk.generator), question);
@@ -307,8 +308,11 @@ impl Job {
     }
 
     /// Has a prompt: asks the model.
-    fn begin(&mut self, desk: &Desk, prepared: Prepared) {
+    fn begin(&mut self, desk: &mut Desk, prepared: Prepared) {
         let Prepared { prompt, tokens } = prepared;
+        if !prompt.begin.is_empty() {
+            desk.begin.clone_from(&prompt.begin);
+        }
         let stage = std::mem::replace(&mut self.stage, Stage::Written(Ok(None)));
         let Stage::Preparing(place, _) = stage else {
             self.stage = stage;
@@ -443,7 +447,9 @@ impl Job {
         };
         let ended = desk.write(|txn| {
             // Both or neither: a request that is done has an answer that is complete.
-            let confidence = summary.map(|summary| summary.mean_logprob.exp().clamp(0.0, 1.0));
+            let confidence = summary
+                .as_ref()
+                .map(|summary| summary.mean_logprob.exp().clamp(0.0, 1.0));
             if let Some(proposal) = margin::proposal(txn, id)
                 && proposal.state == ProposalState::Streaming
             {
@@ -451,6 +457,7 @@ impl Job {
                     txn,
                     &Proposal {
                         confidence,
+                        rationale: summary.as_ref().and_then(doubt),
                         ..proposal
                     },
                 );

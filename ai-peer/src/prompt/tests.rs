@@ -28,6 +28,7 @@ fn ask(kind: RequestKind, instruction: &str, setting: &Setting) -> Result<Prompt
         setting,
         seed: 7,
         attempt: 0,
+        begin: None,
     };
     build(task, BUDGET, &count)
 }
@@ -183,6 +184,7 @@ fn another_attempt_is_warmer_and_begins_elsewhere() {
         setting: &setting,
         seed: 7,
         attempt: 0,
+        begin: None,
     };
     let first = build(task, BUDGET, &count).unwrap().generate.params;
     let second = build(Task { attempt: 1, ..task }, BUDGET, &count)
@@ -215,4 +217,54 @@ fn the_budget_follows_the_measured_speed() {
         Budget::new(300, 1e9, 500, patience),
         Budget { window: 0, quick: 0 }
     );
+}
+
+#[test]
+fn the_window_stays_where_it_was_while_the_text_grows() {
+    let mut setting = Setting {
+        before: (0..40)
+            .map(|n| format!("Paragraph {n} has some words of its own.\n"))
+            .collect(),
+        ..Setting::default()
+    };
+    let prefix = |setting: &Setting, begin: Option<Begin<'_>>| {
+        let task = Task {
+            kind: RequestKind::Continue,
+            instruction: "",
+            setting,
+            seed: 7,
+            attempt: 0,
+            begin,
+        };
+        let prompt = build(task, BUDGET, &count).unwrap();
+        (prompt.generate.answer_prefix.unwrap(), prompt.begin)
+    };
+    let (mut last, mut begin) = prefix(&setting, None);
+    let mut moves = 0;
+    for n in 0..60 {
+        setting.before.push_str(&format!("more{n} "));
+        let known = begin.clone();
+        let (next, now) = prefix(
+            &setting,
+            Some(Begin {
+                text: &known,
+                extra: 0,
+            }),
+        );
+        if !next.starts_with(&last) {
+            moves += 1;
+            assert!(next.starts_with("Paragraph"), "it begins with a block: {next}");
+        }
+        assert!(count(&next) <= BUDGET.quick);
+        (last, begin) = (next, now);
+    }
+    assert!((1..=4).contains(&moves), "{moves} of 60");
+    let (longer, _) = prefix(
+        &setting,
+        Some(Begin {
+            text: &begin,
+            extra: 1000,
+        }),
+    );
+    assert!(longer.starts_with(&last[..20]));
 }

@@ -14,6 +14,11 @@ pub struct EngineOptions {
     pub spin: bool,
     /// Requests that may wait while one runs.
     pub queue: usize,
+    /// Bytes of keys and values that are kept of earlier requests, so that the next one of the same document is read
+    /// from where it changed. The running request's are kept whatever the number.
+    pub kept_bytes: usize,
+    /// Whether what was read is tried as a draft of what is written. It changes the speed, not the text.
+    pub drafts: bool,
     /// Where keys and values lie.
     pub cache: CachePlan,
     /// Seconds since 1970 (UTC), for chat templates that tell the model today's date; `None` tells none.
@@ -41,6 +46,8 @@ impl Default for EngineOptions {
             context: 4096,
             spin: false,
             queue: 16,
+            kept_bytes: 256 << 20,
+            drafts: true,
             cache: CachePlan::default(),
             clock: None,
         }

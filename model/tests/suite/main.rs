@@ -14,6 +14,7 @@ mod manager;
 mod refusals;
 mod remote;
 mod requantise;
+mod speed;
 mod support;
 mod tiny;
 mod worker;
