@@ -63,7 +63,7 @@ export class Desktop {
   /** Opens the application's window on a data folder. */
   async open(data, args = []) {
     const capabilities = new Capabilities({
-      browserName: 'inkling',
+      browserName: 'wry', // as WebKit's automation names every Tauri window
       'webkitgtk:browserOptions': { binary: program, args: ['--data', data, ...args] },
     });
     const builder = new Builder().usingServer(`http://127.0.0.1:${this.port}`).withCapabilities(capabilities);

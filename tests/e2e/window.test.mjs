@@ -47,10 +47,15 @@ async function click(css) {
   }, PATIENCE, `${css} cannot be clicked`);
 }
 
+/** Presses a key with Ctrl. As three actions: within sent keys WebKit's driver may keep Ctrl down for all that follows. */
+const control = (key) => driver.actions().keyDown(Key.CONTROL).sendKeys(key).keyUp(Key.CONTROL).perform();
+
+/** Puts the caret at the end of the text and types. */
 async function type(...keys) {
   const paper = await surface();
   await paper.click();
-  await paper.sendKeys(Key.chord(Key.CONTROL, Key.END), ...keys);
+  await control(Key.END);
+  if (keys.length > 0) await paper.sendKeys(...keys);
 }
 
 test('type, ask, accept, undo, reject', async () => {
@@ -63,7 +68,8 @@ test('type, ask, accept, undo, reject', async () => {
   await type(Key.ENTER, 'The fishermen came home and');
   await holds('came home and');
   const before = await text();
-  await type(Key.chord(Key.CONTROL, 'j'));
+  await type();
+  await control('j');
   await click('[data-testid=ask-continue]');
   await find('.ink-ghost');
   await picture(driver, 'window-streaming');
@@ -80,7 +86,8 @@ test('type, ask, accept, undo, reject', async () => {
   await click(`${pending} [data-testid=accept]`);
   await becomes(accepted);
 
-  await type(Key.chord(Key.CONTROL, 'j'));
+  await type();
+  await control('j');
   await click('[data-testid=ask-continue]');
   await find(pending);
   await click(`${pending} [data-testid=reject]`);

@@ -32,10 +32,8 @@ pub(crate) fn CardView(
             .with(|cards| cards.iter().find(|card| card.id == key).cloned())
             .unwrap_or_default()
     });
-    let has_focus = {
-        let id = id.clone();
-        move || session.focused.with(|focused| focused.as_ref() == Some(&id))
-    };
+    let focused_id = id.clone();
+    let has_focus = Signal::derive(move || session.focused.with(|focused| focused.as_ref() == Some(&focused_id)));
     let on_key = {
         let id = id.clone();
         move |event: ev::KeyboardEvent| {
@@ -79,7 +77,7 @@ pub(crate) fn CardView(
             data-state=move || card.with(|card| card.state.name())
             data-stale=move || card.with(|card| card.stale && card.state == CardState::Pending).then_some("")
             data-detached=move || card.with(|card| card.detached).then_some("")
-            data-focused=move || has_focus().then_some("")
+            data-focused=move || has_focus.get().then_some("")
             style=move || style.get()
             on:keydown=on_key
             on:focusin=focus_in
@@ -88,6 +86,12 @@ pub(crate) fn CardView(
             <Head card />
             <Show when=move || card.with(|card| card.state != CardState::Accepted)><Body card /></Show>
             <Actions card />
+            // Below the buttons, so that they do not move away from under the pointer that presses one.
+            <Show when=move || has_focus.get() && card.with(|card| card.state == CardState::Pending) && session.may_decide()>
+                <p class="card-keys" aria-hidden="true">
+                    <kbd>{browser::shortcut("↵")}</kbd> " accepts, " <kbd>{browser::shortcut("⌫")}</kbd> " rejects"
+                </p>
+            </Show>
         </article>
     }
 }
@@ -335,13 +339,13 @@ fn Decide(
     view! {
         <Show when=move || !detached>
             <button type="button" class="button accept" data-testid="accept" aria-disabled=move || busy.get().to_string() aria-keyshortcuts=keys("Enter") title=title.clone() on:click=on_accept>
-                {icon(Icon::Check)} {if stale { "Review…" } else { "Accept" }} <kbd class="card-key">{browser::shortcut("↵")}</kbd>
+                {icon(Icon::Check)} {if stale { "Review…" } else { "Accept" }}
             </button>
         </Show>
         <button
             type="button" class="button" data-testid="reject" aria-disabled=move || busy.get().to_string() aria-keyshortcuts=keys("Backspace")
             title=format!("Put this away for everybody ({})", browser::shortcut("Backspace")) on:click=on_reject
-        >"Reject" <kbd class="card-key">{browser::shortcut("⌫")}</kbd></button>
+        >"Reject"</button>
     }
     .into_any()
 }

@@ -98,6 +98,7 @@ fn Title() -> impl IntoView {
                 class="title"
                 type="text"
                 maxlength="200"
+                size="1" // as wide as its words, which .title-size measures
                 autocomplete="off"
                 aria-label="Title of the document"
                 placeholder=words::UNTITLED
