@@ -29,6 +29,9 @@ const BYTES_PER_TOKEN: usize = 3;
 /// What a chat's template adds for each message, about.
 const TOKENS_PER_MESSAGE: usize = 8;
 
+/// How long an answer is that waits before another, about, in tokens.
+const USUAL_ANSWER: f64 = 200.0;
+
 /// A remote model. When the last clone of what was made of it is dropped, running requests are cancelled.
 #[derive(Debug)]
 pub struct RemoteEngine {
@@ -39,6 +42,12 @@ pub struct RemoteEngine {
 }
 
 impl RemoteEngine {
+    /// How long a full queue takes, about, at the speed that was measured.
+    fn queue_seconds(&self) -> u64 {
+        let speed = self.info.decode_tokens_per_second.max(1.0);
+        (self.waiting as f64 * USUAL_ANSWER / speed).ceil() as u64
+    }
+
     /// Asks the server for its models and measures one short answer. Blocks for as long as that takes: from async code,
     /// call it where blocking is allowed.
     ///
@@ -144,6 +153,7 @@ impl Generator for RemoteEngine {
         .map_err(|refused| match refused {
             TrySendError::Full(_) => GenerateError::Busy {
                 waiting: self.waiting,
+                seconds: self.queue_seconds(),
             },
             TrySendError::Closed(_) => GenerateError::Gone,
         })?;

@@ -388,10 +388,7 @@ mod tests {
     async fn a_room_that_is_stuck_does_not_hold_up_the_end() {
         let (inbox, _stuck) = inbox(1);
         let end = Command::ShutDown(Closing::new(CLOSE_GOING_AWAY, "the end"));
-        assert!(
-            inbox.commands.send(end).await.is_ok(),
-            "it is full now"
-        );
+        assert!(inbox.commands.send(end).await.is_ok(), "it is full now");
         let entry = Entry {
             inbox,
             visitors: Arc::default(),

@@ -33,7 +33,11 @@ pub(crate) fn CardView(
             .unwrap_or_default()
     });
     let focused_id = id.clone();
-    let has_focus = Signal::derive(move || session.focused.with(|focused| focused.as_ref() == Some(&focused_id)));
+    let has_focus = Signal::derive(move || {
+        session
+            .focused
+            .with(|focused| focused.as_ref() == Some(&focused_id))
+    });
     let on_key = {
         let id = id.clone();
         move |event: ev::KeyboardEvent| {

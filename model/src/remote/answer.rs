@@ -8,7 +8,7 @@ use super::events::Events;
 use super::wire::{self, Models, Part, Request, Usage};
 use super::{Found, PAUSE, RemoteError, RemoteOptions};
 use crate::generate::stop::StopFilter;
-use crate::generate::stream::{Chunk, FinishReason, GenerationSender, Summary};
+use crate::generate::stream::{Chunk, Drafts, FinishReason, GenerationSender, Summary};
 use crate::generate::{GenerateError, GenerateRequest};
 use crate::http;
 
@@ -328,6 +328,8 @@ impl<'a> Streaming<'a> {
             prefill_ms: ms(self.started, first),
             decode_ms: ms(first, now),
             mean_logprob: 0.0,
+            scores: Vec::new(),
+            drafts: Drafts::default(),
         };
         let sent = self.job.reader.send(Ok(Chunk::Done(summary))).await;
         sent.map_err(|_| GenerateError::Gone)

@@ -97,9 +97,7 @@ impl<'a> Group<'a> {
         }
         let author = match self.authors.entry(&record.author) {
             Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => {
-                *new.insert(author_key(transaction, &rows::identity_json(&record.author))?)
-            }
+            Entry::Vacant(new) => *new.insert(author_key(transaction, &rows::identity_json(&record.author))?),
         };
         transaction
             .prepare_cached(
