@@ -169,7 +169,7 @@ impl PartDoc {
 
     /// What it has, if that is known without decoding.
     pub(super) fn known_state(&self) -> Option<&StateVector> {
-        self.state.get()
+        self.is_awake().then(|| self.state()).or_else(|| self.state.get())
     }
 
     /// What it has.

@@ -140,9 +140,16 @@ impl Room {
             let reason = "it asks and does not answer: open the document again".to_owned();
             return self.close(conn, part, CLOSE_POLICY, reason, effects);
         }
-        let due = !joined.invited || (again && !is_relay);
-        if due && self.copy(part).known_state().is_some() {
+        let invited = std::mem::replace(&mut joined.invited, true);
+        if invited && (!again || is_relay) {
+            return;
+        }
+        if self.copy(part).known_state().is_some() {
             self.ask(conn, part, Question::Handshake, effects);
+        } else {
+            // A Hocuspocus client waits for its answer to be acknowledged, and there is nothing to ask for.
+            self.journal
+                .when_saved(send(conn, part, Outgoing::SyncStatus(true)), effects);
         }
     }
 

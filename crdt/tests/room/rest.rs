@@ -45,6 +45,8 @@ fn whoever_has_nothing_is_answered_without_decoding() {
         panic!("{answer:?}")
     };
     assert_eq!(*update, whole(&doc));
+    // A Hocuspocus client counts its handshake as one change.
+    assert_eq!(acks(&answer, ALICE), [true]);
 }
 
 #[test]
