@@ -6,6 +6,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
+import { WebsocketProvider } from 'y-websocket';
+import * as Y from 'yjs';
 import { Server } from '../e2e/server.mjs';
 import { hocuspocus, hocuspocusSocket, plain, until, yWebsocket } from './clients.mjs';
 import { same } from './watching.mjs';
@@ -30,6 +32,19 @@ function asking(name, options = {}, at = server) {
   const reasons = [];
   const client = keep(hocuspocus(at, name, { ...options, onAuthenticationFailed: ({ reason }) => reasons.push(reason) }));
   return { ...client, reasons };
+}
+
+/** A server with a key: its status is for those who have it, so any answer says that it is up. */
+async function guardedServer(key) {
+  const { ready } = Server.prototype;
+  Server.prototype.ready = async function answers() {
+    await until('the server answers', () => fetch(`${this.url}/api/v1/status`).then(() => true, () => false));
+  };
+  try {
+    return await serve({ args: ['--key', key] });
+  } finally {
+    Server.prototype.ready = ready;
+  }
 }
 
 /** The code with which a y-websocket connection is closed. */
@@ -99,7 +114,7 @@ test('a damaged document is named to whoever opens it, and the others are not to
 });
 
 test('a wrong key is refused in words over either protocol, and the right one opens', async () => {
-  const guarded = await serve({ args: ['--key', 'right-key-0123456789'] });
+  const guarded = await guardedServer('right-key-0123456789');
   const token = (key) => JSON.stringify({ key });
   const stranger = asking('plan', { token: token('wrong') }, guarded);
   await until('the refusal', () => stranger.reasons.length > 0);
@@ -157,9 +172,15 @@ test('client ids of all sizes meet, in updates that yjs and yrs made', async () 
   const { id } = await server.api('POST', '/documents/import', { title: 'Ids', markdown: 'made by yrs' });
   const ids = [1, 2 ** 31, 2 ** 32 - 1, 2 ** 32 + 5, 2 ** 53 - 1];
   const clients = ids.map((clientID, n) => {
-    const client = keep(n % 2 ? yWebsocket(server, id) : hocuspocus(server, id));
-    client.doc.clientID = clientID;
-    return client;
+    const doc = new Y.Doc();
+    doc.clientID = clientID;
+    if (n % 2) {
+      const provider = new WebsocketProvider(`ws://127.0.0.1:${server.port}/y`, id, doc, { WebSocketPolyfill: WebSocket, disableBc: true });
+      keep({ close: () => provider.destroy() });
+    } else {
+      keep(hocuspocus(server, id, { document: doc }));
+    }
+    return { doc, text: () => doc.getXmlFragment('default').get(0).get(0) };
   });
   for (const client of clients) await until('it reads', () => plain(client.doc).includes('made by yrs'));
   // All at the same place, at once.
