@@ -23,9 +23,15 @@ async function serve(options = {}) {
 }
 before(async () => { server = await serve(); });
 after(async () => {
-  for (const client of open) client.close?.();
+  for (const client of open) end(client);
   for (const one of servers) await one.kill();
 });
+
+/** Ends a client and its document, whose awareness would keep the process awake. */
+function end(client) {
+  client.close?.();
+  client.doc?.destroy();
+}
 
 /** A client together with the reasons for which it was not let in. */
 function asking(name, options = {}, at = server) {
@@ -91,7 +97,7 @@ test('a damaged document is named to whoever opens it, and the others are not to
   const first = await serve();
   await written('whole', 'all is well', first);
   const owner = await written('damaged', 'MARKED-FOR-DAMAGE', first);
-  for (const client of open.splice(0)) client.close?.();
+  for (const client of open.splice(0)) end(client);
   assert.equal(plain(owner.doc), 'MARKED-FOR-DAMAGE');
   await first.stop();
   let flipped = 0;
@@ -146,7 +152,7 @@ test('a frame that is too large ends its own connection with a code and words', 
   const owner = await written('large', 'small');
   const closed = new Promise((resolve) => {
     const socket = new WebSocket(`ws://127.0.0.1:${server.port}/y/large`);
-    socket.on('open', () => socket.send(Buffer.alloc((64 << 20) + 1)));
+    socket.on('open', () => socket.send(Buffer.alloc((32 << 20) + 1)));
     socket.on('close', (code, reason) => resolve({ code, reason: `${reason}` }));
     socket.on('error', () => {}); // what could not be sent any more
   });
@@ -176,9 +182,10 @@ test('client ids of all sizes meet, in updates that yjs and yrs made', async () 
     doc.clientID = clientID;
     if (n % 2) {
       const provider = new WebsocketProvider(`ws://127.0.0.1:${server.port}/y`, id, doc, { WebSocketPolyfill: WebSocket, disableBc: true });
-      keep({ close: () => provider.destroy() });
+      keep({ doc, close: () => provider.destroy() });
     } else {
-      keep(hocuspocus(server, id, { document: doc }));
+      const client = keep(hocuspocus(server, id, { document: doc }));
+      keep({ doc, close: () => client.doc.destroy() });
     }
     return { doc, text: () => doc.getXmlFragment('default').get(0).get(0) };
   });
