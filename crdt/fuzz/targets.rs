@@ -73,7 +73,10 @@ pub fn awareness(bytes: &[u8]) {
         awareness.set_local(Timestamp(1), Some(serde_json::json!({ "cursor": 1 })));
         awareness.receive(Timestamp(2), &update);
         awareness.tick(Timestamp(40_000));
-        assert!(awareness.local().is_some(), "nobody but the client itself says that it is gone");
+        assert!(
+            awareness.local().is_some(),
+            "nobody but the client itself says that it is gone"
+        );
     }
 }
 
@@ -110,10 +113,7 @@ fn open(role: Role, kind: PeerKind) -> Room {
     let body = doc::open(7);
     content::fill(&body, &markdown::parse("one\n\ntwo")).expect("it is empty");
     let stored = Stored {
-        snapshot_body: Some(
-            body.transact()
-                .encode_state_as_update_v1(&StateVector::default()),
-        ),
+        snapshot_body: Some(body.transact().encode_state_as_update_v1(&StateVector::default())),
         snapshot_margin: Some(vec![0, 0]),
         tail: Vec::new(),
         next_seq: 1,

@@ -7,8 +7,8 @@ use crdt::content::{self, insert, read, read_text};
 use crdt::doc::{self, BODY_ROOT};
 use yrs::types::Attrs;
 use yrs::{
-    Any, Array, ArrayRef, Assoc, Doc, IndexedSequence, ReadTxn, Text, Transact, Xml, XmlElementRef, XmlFragment,
-    XmlOut, XmlTextPrelim, XmlTextRef,
+    Any, Array, ArrayRef, Assoc, Doc, IndexedSequence, ReadTxn, Text, Transact, Xml, XmlElementRef,
+    XmlFragment, XmlOut, XmlTextPrelim, XmlTextRef,
 };
 
 /// An item's id.
@@ -129,9 +129,7 @@ fn place(body: &Doc, at: u32) -> Option<Place> {
 /// Types.
 pub(crate) fn type_text(body: &Doc, at: u32, words: &str) {
     if let Some(place) = place(body, at) {
-        place
-            .text
-            .insert(&mut body.transact_mut(), place.index, words);
+        place.text.insert(&mut body.transact_mut(), place.index, words);
     }
 }
 
@@ -204,8 +202,8 @@ pub(crate) fn join(body: &Doc, at: u32) {
         let block = lines.swap_remove(index);
         (lines.swap_remove(index - 1), block)
     };
-    let siblings = before.element.parent().map(|parent| parent.id())
-        == block.element.parent().map(|parent| parent.id());
+    let siblings =
+        before.element.parent().map(|parent| parent.id()) == block.element.parent().map(|parent| parent.id());
     let (Some(target), [source]) = (before.texts.last(), block.texts.as_slice()) else {
         return;
     };

@@ -75,7 +75,7 @@ impl Case {
     fn new(seed: u64, node: &mut Node, closely: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let taste = Taste {
-            marks: rng.random_bool(0.5) && setting::<u8>("MARKS").is_none_or(|marks| marks > 0),
+            marks: rng.random_bool(0.5),
             crowded: rng.random_bool(0.4),
         };
         let clients = (0..4)
@@ -132,7 +132,11 @@ impl Case {
             }
             for _ in 0..count {
                 let before = client.doc.transact().snapshot();
-                let doc = if client.name.is_some() { &scratch } else { &client.doc };
+                let doc = if client.name.is_some() {
+                    &scratch
+                } else {
+                    &client.doc
+                };
                 let operation = operate(doc, &mut self.rng, self.taste);
                 if let Some(said) = &mut self.closely {
                     said.push(json!([client.name, doc.client_id().get(), operation]));
@@ -223,7 +227,9 @@ fn yjs_and_yrs_come_to_the_same() {
     let mut marks = 0;
     while seed < first + count {
         let end = (seed + BATCH).min(first + count);
-        let mut cases: Vec<Case> = (seed..end).map(|seed| Case::new(seed, &mut node, setting::<u64>("CLOSELY").is_some())).collect();
+        let mut cases: Vec<Case> = (seed..end)
+            .map(|seed| Case::new(seed, &mut node, setting::<u64>("CLOSELY").is_some()))
+            .collect();
         for round in 0.. {
             let last = round >= ROUNDS;
             for case in &mut cases {
@@ -238,7 +244,10 @@ fn yjs_and_yrs_come_to_the_same() {
             if last && !moved && round > ROUNDS {
                 break;
             }
-            assert!(round < ROUNDS + 10, "yjs has something to say each time it hears something");
+            assert!(
+                round < ROUNDS + 10,
+                "yjs has something to say each time it hears something"
+            );
         }
         for client in cases.iter().flat_map(|case| &case.clients) {
             if let Some(name) = &client.name {
@@ -253,7 +262,32 @@ fn yjs_and_yrs_come_to_the_same() {
         }
         seed = end;
     }
-    println!("{count} cases in {:.1} s, {marks} of them with marks", began.elapsed().as_secs_f64());
+    println!(
+        "{count} cases in {:.1} s, {marks} of them with marks",
+        began.elapsed().as_secs_f64()
+    );
+}
+
+/// The comparison must be able to fail: one letter that only the relay's copy has.
+#[test]
+fn copies_that_are_apart_are_noticed() {
+    let mut node = Node::start();
+    let mut case = Case::new(1, &mut node, false);
+    for round in 0..6 {
+        case.begin_round(&mut node, round > 2);
+        let mut answers = node.ask().into_iter();
+        case.end_round(&mut answers);
+    }
+    for name in case.clients.iter().filter_map(|client| client.name.as_ref()) {
+        node.say(json!(["state", name]));
+    }
+    let answers = node.ask();
+    case.check(&mut answers.clone().into_iter());
+    let text = case.relay.get_or_insert_text("t");
+    text.insert(&mut case.relay.transact_mut(), 0, "x");
+    let check = std::panic::AssertUnwindSafe(|| case.check(&mut answers.into_iter()));
+    let said = cut::quietly(|| std::panic::catch_unwind(check));
+    assert!(said.is_err());
 }
 
 /// Three copies get each other's updates in any order and then each other's whole: nothing is held back for ever, and all

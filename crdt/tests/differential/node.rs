@@ -62,7 +62,5 @@ impl Drop for Node {
 
 /// The bytes of an answer.
 pub(crate) fn bytes(value: &Value) -> Vec<u8> {
-    STANDARD
-        .decode(value.as_str().expect("base64"))
-        .expect("base64")
+    STANDARD.decode(value.as_str().expect("base64")).expect("base64")
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use yrs::branch::{Branch, BranchPtr};
 use yrs::types::Attrs;
 use yrs::{
-    Any, Array as _, ArrayRef, Doc, Map as _, Text, Transact as _, TransactionMut, Xml as _, XmlElementPrelim, XmlElementRef,
-    XmlFragment as _, XmlFragmentRef, XmlOut, XmlTextPrelim, XmlTextRef,
+    Any, Array as _, ArrayRef, Doc, Map as _, Text, Transact as _, TransactionMut, Xml as _,
+    XmlElementPrelim, XmlElementRef, XmlFragment as _, XmlFragmentRef, XmlOut, XmlTextPrelim, XmlTextRef,
 };
 
 const WORDS: [&str; 9] = ["a", "be", "Grüße", "🌲", "日本", " ", "fox", "\n", "x y z"];
@@ -60,7 +60,11 @@ fn on_tree(txn: &mut TransactionMut<'_>, rng: &mut StdRng, taste: Taste, root: &
     if places.len() < 3 || rng.random_bool(0.15) {
         return on_children(txn, rng, &Place::Root(root.clone()), &[]);
     }
-    let index = if taste.crowded { rng.random_range(0..places.len().min(3)) } else { rng.random_range(0..places.len()) };
+    let index = if taste.crowded {
+        rng.random_range(0..places.len().min(3))
+    } else {
+        rng.random_range(0..places.len())
+    };
     let (path, place) = places.swap_remove(index);
     match place {
         Place::Text(text) => on_text(txn, rng, taste, &text, Some(&path)),
@@ -124,8 +128,7 @@ fn on_children(txn: &mut TransactionMut<'_>, rng: &mut StdRng, parent: &Place, p
         Place::Element(element) => element.as_ref(),
         Place::Text(_) => return Value::Null,
     };
-    let element =
-        ArrayRef::from(BranchPtr::from(branch)).insert(txn, index, XmlElementPrelim::empty(name));
+    let element = ArrayRef::from(BranchPtr::from(branch)).insert(txn, index, XmlElementPrelim::empty(name));
     if let Some(words) = words {
         let text = element.insert(txn, 0, XmlTextPrelim::new(""));
         if !words.is_empty() {
@@ -148,7 +151,11 @@ fn on_text<X: Text + yrs::GetString>(
         borders.push(borders[borders.len() - 1] + c.len_utf16() as u32);
     }
     let last = borders.len() - 1;
-    let at = if taste.crowded { rng.random_range(0..=last.min(2)) } else { rng.random_range(0..=last) };
+    let at = if taste.crowded {
+        rng.random_range(0..=last.min(2))
+    } else {
+        rng.random_range(0..=last)
+    };
     let to = rng.random_range(at..=last.min(at + 5));
     let (index, len) = (borders[at], borders[to] - borders[at]);
     let says = |name: &str, rest: Vec<Value>| {
@@ -169,7 +176,10 @@ fn on_text<X: Text + yrs::GetString>(
             let (value, said) = match rng.random_range(0..3) {
                 0 => (Any::Null, Value::Null),
                 1 => (Any::Map(Default::default()), json!({})),
-                _ => (Any::from_json(r#"{"href":"b"}"#).expect("JSON"), json!({ "href": "b" })),
+                _ => (
+                    Any::from_json(r#"{"href":"b"}"#).expect("JSON"),
+                    json!({ "href": "b" }),
+                ),
             };
             text.format(txn, index, len, Attrs::from([(name.into(), value)]));
             says("format", vec![json!(index), json!(len), json!({ name: said })])

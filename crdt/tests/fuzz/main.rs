@@ -44,7 +44,9 @@ const NUMBERS: [&[u8]; 10] = [
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap().path())
@@ -94,7 +96,11 @@ fn run(name: &str, target: fn(&[u8]), bytes: &[u8], from: &str) {
         std::fs::File::create(&file)
             .and_then(|mut file| file.write_all(bytes))
             .unwrap();
-        panic!("{name} fails ({from}), the input is in {}: {}", file.display(), words(&*panic));
+        panic!(
+            "{name} fails ({from}), the input is in {}: {}",
+            file.display(),
+            words(&*panic)
+        );
     }
 }
 
@@ -103,7 +109,11 @@ fn fuzz(part: fn(usize) -> bool) {
     let inputs: u64 = setting("INPUTS").unwrap_or(INPUTS);
     let failed = quietly(|| {
         catch_unwind(|| {
-            for (_, (name, target)) in TARGETS.into_iter().enumerate().filter(|(number, _)| part(*number)) {
+            for (_, (name, target)) in TARGETS
+                .into_iter()
+                .enumerate()
+                .filter(|(number, _)| part(*number))
+            {
                 let corpus = corpus(name);
                 for bytes in &corpus {
                     run(name, target, bytes, "from the corpus");
@@ -153,5 +163,8 @@ fn a_target_that_panics_is_noticed() {
         })
     });
     let said = words(&*failed.unwrap_err());
-    assert!(said.contains("two hundred") && said.contains("fuzz-broken"), "{said}");
+    assert!(
+        said.contains("two hundred") && said.contains("fuzz-broken"),
+        "{said}"
+    );
 }

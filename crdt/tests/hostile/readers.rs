@@ -22,7 +22,11 @@ fn attack(role: Role, kind: PeerKind) {
     let (mut closed, mut refused, mut forbidden) = (0, 0, 0);
     for _ in 0..setting("FRAMES", FRAMES) {
         // Where it may write the margin it mostly tries the body, so that the margin does not grow without end.
-        let part = if scene.roll(if writes { 50 } else { 3 }) == 0 { Part::Margin } else { Part::Body };
+        let part = if scene.roll(if writes { 50 } else { 3 }) == 0 {
+            Part::Margin
+        } else {
+            Part::Body
+        };
         let event = match scene.roll(8) {
             0 => Event::Stateless {
                 conn: HOSTILE,
@@ -52,7 +56,10 @@ fn attack(role: Role, kind: PeerKind) {
                     ..
                 } => {
                     let may = writes && part == Part::Margin;
-                    assert!(message[0] == protocol::AWARENESS || may, "it told the others {message:?}");
+                    assert!(
+                        message[0] == protocol::AWARENESS || may,
+                        "it told the others {message:?}"
+                    );
                 }
                 Effect::Send {
                     to,

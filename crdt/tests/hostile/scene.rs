@@ -88,14 +88,21 @@ impl Scene {
 
     /// What somebody may say besides y-protocols: decisions of all kinds, damaged now and then.
     pub(crate) fn hostile_text(&mut self) -> String {
-        let action = *["accept", "reject", "undo", "preview", ""].choose(&mut self.rng).unwrap();
+        let action = *["accept", "reject", "undo", "preview", ""]
+            .choose(&mut self.rng)
+            .unwrap();
         let force = self.rng.random_bool(0.5);
-        let proposal = if self.rng.random_bool(0.9) { self.proposal.as_str() } else { "\u{0}" };
+        let proposal = if self.rng.random_bool(0.9) {
+            self.proposal.as_str()
+        } else {
+            "\u{0}"
+        };
         let kind = *["decide", "decide", "decide", "preview", "welcome", "decided"]
             .choose(&mut self.rng)
             .unwrap();
         let question =
-            json!({ "type": kind, "seq": 1, "proposal": proposal, "action": action, "force": force }).to_string();
+            json!({ "type": kind, "seq": 1, "proposal": proposal, "action": action, "force": force })
+                .to_string();
         if self.rng.random_bool(0.8) {
             return question;
         }
@@ -283,4 +290,3 @@ impl Scene {
         }
     }
 }
-

@@ -166,8 +166,14 @@ impl Run<'_> {
             for part in payload.split_inclusive(' ') {
                 append_payload(&mut margin.transact_mut(), &id, part).map_err(|error| error.to_string())?;
             }
-            finish_proposal(&mut margin.transact_mut(), &id, ProposalState::Pending, None, None)
-                .map_err(|error| error.to_string())
+            finish_proposal(
+                &mut margin.transact_mut(),
+                &id,
+                ProposalState::Pending,
+                None,
+                None,
+            )
+            .map_err(|error| error.to_string())
         })?;
         let after = (done.body.transact().state_vector(), hands::tree(&done.body));
         peer.learn(&done);
@@ -413,7 +419,10 @@ impl Run<'_> {
             })?;
         }
         let all = decisions(&first.body);
-        let lived: Vec<Vec<Id>> = hands::alive(&first.body).keys().map(|id| lives(&all, *id)).collect();
+        let lived: Vec<Vec<Id>> = hands::alive(&first.body)
+            .keys()
+            .map(|id| lives(&all, *id))
+            .collect();
         let text = first.text();
         for (number, id) in self.proposals.iter().enumerate() {
             let accepts: Vec<Decision> = records(&first.body, id)

@@ -23,7 +23,11 @@ impl Peer {
 
     /// Takes in what a room has.
     pub(crate) fn learn(&self, done: &super::door::Done) {
-        Self { body: done.body.clone(), margin: done.margin.clone() }.tell(self);
+        Self {
+            body: done.body.clone(),
+            margin: done.margin.clone(),
+        }
+        .tell(self);
     }
 
     /// Tells another peer all it does not know.

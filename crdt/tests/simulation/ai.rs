@@ -48,7 +48,11 @@ impl World {
         let client = &mut self.clients[who];
         let request = Request {
             id,
-            kind: if len == 0 { RequestKind::Continue } else { RequestKind::Rewrite },
+            kind: if len == 0 {
+                RequestKind::Continue
+            } else {
+                RequestKind::Rewrite
+            },
             by: Person {
                 id: client.name.clone(),
                 name: client.name.clone(),
@@ -76,7 +80,14 @@ impl World {
     }
 
     /// A proposal made at once, by a person.
-    pub(crate) fn propose(&mut self, who: usize, kind: u8, at: u32, len: u32, form: u8) -> Result<(), String> {
+    pub(crate) fn propose(
+        &mut self,
+        who: usize,
+        kind: u8,
+        at: u32,
+        len: u32,
+        form: u8,
+    ) -> Result<(), String> {
         let kind = match kind % 8 {
             0 | 1 => ProposalKind::Insert,
             2 => ProposalKind::Delete,
@@ -89,7 +100,8 @@ impl World {
         let client = &mut self.clients[who];
         let mut txn = client.margin.doc().transact_mut();
         append_payload(&mut txn, &id, &text).map_err(|error| error.to_string())?;
-        finish_proposal(&mut txn, &id, ProposalState::Pending, None, None).map_err(|error| error.to_string())?;
+        finish_proposal(&mut txn, &id, ProposalState::Pending, None, None)
+            .map_err(|error| error.to_string())?;
         drop(txn);
         client.flush(Part::Margin);
         Ok(())
@@ -164,7 +176,13 @@ impl World {
             if let Some(proposal) = &job.proposal {
                 let mut txn = client.margin.doc().transact_mut();
                 // It may have been ended by somebody else.
-                drop(finish_proposal(&mut txn, proposal, ProposalState::Cancelled, None, None));
+                drop(finish_proposal(
+                    &mut txn,
+                    proposal,
+                    ProposalState::Cancelled,
+                    None,
+                    None,
+                ));
             }
             return Ok(());
         }
@@ -211,12 +229,7 @@ impl World {
         };
         let last = number == u8::MAX - 1;
         let any = number % 16 == 15;
-        let candidates: Vec<&String> = self
-            .watch
-            .proposals
-            .iter()
-            .filter(|id| any || fits(id))
-            .collect();
+        let candidates: Vec<&String> = self.watch.proposals.iter().filter(|id| any || fits(id)).collect();
         let chosen = match last {
             true => candidates.len().checked_sub(1)?,
             false => usize::from(number).checked_rem(candidates.len())?,

@@ -124,9 +124,7 @@ fn the_plans_that_were_kept_hold() {
 #[test]
 fn a_run_is_repeated_by_its_seed() {
     let plan = Plan::random(3, STEPS);
-    let tallies: Vec<String> = (0..2)
-        .map(|_| format!("{:?}", run(&plan, Fault::None)))
-        .collect();
+    let tallies: Vec<String> = (0..2).map(|_| format!("{:?}", run(&plan, Fault::None))).collect();
     assert_eq!(tallies[0], tallies[1]);
     let json = serde_json::to_string(&plan).expect("a plan is JSON");
     assert_eq!(serde_json::from_str::<Plan>(&json).expect("it was written"), plan);

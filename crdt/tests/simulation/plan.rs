@@ -227,7 +227,11 @@ fn scene(rng: &mut StdRng, temper: &Temper) -> Vec<Step> {
     let everybody = |up: bool| {
         (0..temper.who).map(move |who| {
             let count = 60;
-            if up { Step::Up { who, count } } else { Step::Down { who, count } }
+            if up {
+                Step::Up { who, count }
+            } else {
+                Step::Down { who, count }
+            }
         })
     };
     let pipes = || {

@@ -22,9 +22,12 @@ impl World {
         // Invariant 8: coming and going writes nothing, and a restart at rest loses nothing.
         let states = |world: &Self| -> Vec<_> {
             let sites = world.sites.iter();
-            sites.flat_map(|site| PARTS.map(|part| site.room.state(part))).collect()
+            sites
+                .flat_map(|site| PARTS.map(|part| site.room.state(part)))
+                .collect()
         };
-        let written = |world: &Self| -> Vec<u64> { world.sites.iter().map(|site| site.disk.written).collect() };
+        let written =
+            |world: &Self| -> Vec<u64> { world.sites.iter().map(|site| site.disk.written).collect() };
         let before = (states(self), written(self));
         for site in 0..self.sites.len() {
             self.crash(site)?;

@@ -186,7 +186,9 @@ impl World {
     }
 
     fn concatenate(&mut self, who: usize) {
-        let Some(link) = &mut self.clients[who].link else { return };
+        let Some(link) = &mut self.clients[who].link else {
+            return;
+        };
         let mut joined: Vec<Frame> = Vec::new();
         for frame in link.up.drain(..) {
             match (joined.last_mut(), frame) {

@@ -169,10 +169,7 @@ impl Disk {
                 ));
             }
         }
-        let gone = [
-            body.snapshot().delete_set,
-            margin.snapshot().delete_set,
-        ];
+        let gone = [body.snapshot().delete_set, margin.snapshot().delete_set];
         for &(part, (client, clock)) in &self.deleted {
             let gone = match part {
                 Part::Body => &gone[0],

@@ -138,9 +138,10 @@ impl Watch {
         for effect in effects {
             if let Effect::Append(record) = effect {
                 // Invariant 1: a model writes no body, whatever role it was given.
-                ensure(record.author.kind != PeerKind::Ai || record.body.is_none(), || {
-                    format!("a model wrote the body, in record {}", record.seq)
-                })?;
+                ensure(
+                    record.author.kind != PeerKind::Ai || record.body.is_none(),
+                    || format!("a model wrote the body, in record {}", record.seq),
+                )?;
                 self.tally.repairs +=
                     usize::from(record.author.kind == PeerKind::Relay && record.author.id == "relay");
                 site.last = site.last.max(record.seq);
@@ -170,11 +171,13 @@ impl Watch {
             .find(|record| !decide.history.iter().any(|old| old.id == record.id));
         let Some(record) = new else {
             return ensure(before.tree == after.tree, || {
-                format!("{:?} of {} was refused and yet the text changed", decide.action, decide.proposal)
+                format!(
+                    "{:?} of {} was refused and yet the text changed",
+                    decide.action, decide.proposal
+                )
             });
         };
-        self.made
-            .insert((number, record.id.clone()), site.last);
+        self.made.insert((number, record.id.clone()), site.last);
         if before.flaw.is_none() {
             ensure(after.flaw.is_none(), || {
                 format!(
@@ -186,7 +189,9 @@ impl Watch {
         match decide.action {
             Action::Reject => {
                 self.tally.rejections += 1;
-                ensure(before.tree == after.tree, || "a rejection changed the text".into())
+                ensure(before.tree == after.tree, || {
+                    "a rejection changed the text".into()
+                })
             }
             Action::Accept => {
                 self.tally.accepts += 1;
@@ -254,7 +259,9 @@ impl Watch {
             ensure(accepted.before == after.tree, || {
                 let (before, after) = (json(&accepted.before), json(&after.tree));
                 let records = serde_json::to_string(&[undone, record]).unwrap_or_default();
-                format!("undoing did not restore the text\nbefore {before}\nafter  {after}\nrecords {records}")
+                format!(
+                    "undoing did not restore the text\nbefore {before}\nafter  {after}\nrecords {records}"
+                )
             })?;
         }
         Ok(())

@@ -154,7 +154,11 @@ impl World {
                     .find(|client| client.link.as_ref().is_some_and(|link| link.conn == conn));
                 let Some(client) = client else {
                     let ghost = self.ghosts.iter().any(|ghost| ghost.conn == conn);
-                    return if ghost { Ok(()) } else { Err(format!("{conn} was closed: {reason}")) };
+                    return if ghost {
+                        Ok(())
+                    } else {
+                        Err(format!("{conn} was closed: {reason}"))
+                    };
                 };
                 if !client.body.uncounted && !client.margin.uncounted {
                     return Err(format!("{} was closed: {reason}", client.name));
@@ -291,7 +295,9 @@ impl World {
     pub(crate) fn up(&mut self, who: usize) -> Result<bool, String> {
         let client = &mut self.clients[who];
         let site = client.site;
-        let Some(link) = &mut client.link else { return Ok(false) };
+        let Some(link) = &mut client.link else {
+            return Ok(false);
+        };
         let Some(frame) = link.up.pop_front() else {
             return Ok(false);
         };
@@ -327,11 +333,17 @@ impl World {
         let disk = &self.sites[client.site].disk;
         let (id, clock) = (copy.client_id(), copy.own_clock());
         if !disk.has(part, id, clock) {
-            return Err(format!("{} believes that {clock} of {part:?} are saved, and they are not", client.name));
+            return Err(format!(
+                "{} believes that {clock} of {part:?} are saved, and they are not",
+                client.name
+            ));
         }
         for range in copy.own_deletes() {
             if let Some(id) = super::site::ids(&range).find(|id| !disk.has_deleted(part, *id)) {
-                return Err(format!("{} believes that deleting {id:?} is saved, and it is not", client.name));
+                return Err(format!(
+                    "{} believes that deleting {id:?} is saved, and it is not",
+                    client.name
+                ));
             }
         }
         Ok(())
@@ -402,7 +414,8 @@ impl World {
                 break;
             };
             last = Some(record.seq);
-            let forget = self.fault == Fault::StoreForgets && record.seq.is_multiple_of(7) && record.body.is_some();
+            let forget =
+                self.fault == Fault::StoreForgets && record.seq.is_multiple_of(7) && record.body.is_some();
             self.sites[site].disk.write(record, forget)?;
         }
         match last {
@@ -451,7 +464,11 @@ impl World {
     pub(crate) fn set_role(&mut self, who: usize, role: Role) -> Result<(), String> {
         let client = &mut self.clients[who];
         // Every AI is at most a suggester: whoever gives out roles sees to that.
-        let highest = if client.kind == PeerKind::Ai { Role::Suggester } else { Role::Owner };
+        let highest = if client.kind == PeerKind::Ai {
+            Role::Suggester
+        } else {
+            Role::Owner
+        };
         client.role = role.min(highest);
         let (site, role, kind) = (client.site, client.role, client.kind);
         let Some(conn) = client.link.as_ref().map(|link| link.conn) else {

@@ -45,8 +45,13 @@ impl Writer {
     /// Writes until the server is gone, and then reads what it had still said.
     async fn write(&mut self, server: String, seed: u64, all: &Barrier) {
         let mut rng = StdRng::seed_from_u64(seed);
-        let replica = self.replica.take().unwrap_or_else(|| Replica::new(rand::random()));
-        let mut client = Client::hocuspocus_with(&server, self.doc, "", replica).await.unwrap();
+        let replica = self
+            .replica
+            .take()
+            .unwrap_or_else(|| Replica::new(rand::random()));
+        let mut client = Client::hocuspocus_with(&server, self.doc, "", replica)
+            .await
+            .unwrap();
         all.wait().await;
         // The handshake's acknowledgement covers all that was written before.
         let before = self.written;
@@ -97,7 +102,9 @@ fn words(text: &str) -> BTreeMap<String, usize> {
 
 /// What a write that was cut short leaves at the end of SQLite's log: part of a frame, with a checksum that is wrong.
 fn tear(folder: &Path, rng: &mut StdRng) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     let logs = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
@@ -167,7 +174,8 @@ async fn crash_after_crash_nothing_acknowledged_is_lost_and_nothing_doubled() {
             .collect();
         for _ in 0..PER_FOLDER.min(crashes - done) {
             let run = format!("SEED={seed}, crash {done}");
-            let full = (done % PER_FOLDER > 0 && rng.random_bool(0.2)).then(|| rng.random_range(20_000..80_000));
+            let full =
+                (done % PER_FOLDER > 0 && rng.random_bool(0.2)).then(|| rng.random_range(20_000..80_000));
             let server = start(folder.path(), port, full).await;
             for doc in ["one", "two"] {
                 let fresh = Client::y(&server.ws(), doc).await;
@@ -179,7 +187,9 @@ async fn crash_after_crash_nothing_acknowledged_is_lost_and_nothing_doubled() {
             let pause = Duration::from_millis(rng.random_range(0..90));
             let seeds: Vec<u64> = writers.iter().map(|_| rng.random()).collect();
             let writers_and_killer = writers.len() + 1;
-            let [first, second, third] = &mut writers[..] else { unreachable!() };
+            let [first, second, third] = &mut writers[..] else {
+                unreachable!()
+            };
             // From when everybody is let in: the handshakes may be cut short as well.
             let all = Barrier::new(writers_and_killer);
             let kill = async {
@@ -203,10 +213,16 @@ async fn crash_after_crash_nothing_acknowledged_is_lost_and_nothing_doubled() {
         let server = Process::start(folder.path(), port).await;
         let mut clients = Vec::new();
         for writer in &mut writers {
-            let Some(replica) = writer.replica.take() else { continue };
-            let mut client = Client::hocuspocus_with(&server.ws(), writer.doc, "", replica).await.unwrap();
+            let Some(replica) = writer.replica.take() else {
+                continue;
+            };
+            let mut client = Client::hocuspocus_with(&server.ws(), writer.doc, "", replica)
+                .await
+                .unwrap();
             client
-                .until("everything is saved", |client| client.replica.is_synced() && client.saved > 0)
+                .until("everything is saved", |client| {
+                    client.replica.is_synced() && client.saved > 0
+                })
                 .await;
             lost += writer.written - writer.acknowledged;
             acknowledged += writer.acknowledged;
@@ -269,7 +285,10 @@ async fn a_folder_that_cannot_be_written_is_named_and_harmed_in_nothing() {
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(2), "{said}");
-    assert!(said.contains(folder.path().to_str().unwrap()), "it does not name the folder: {said}");
+    assert!(
+        said.contains(folder.path().to_str().unwrap()),
+        "it does not name the folder: {said}"
+    );
 
     chmod("u+w");
     let server = Process::start(folder.path(), port).await;

@@ -44,7 +44,11 @@ fn frames(client: &Client, seed: u64, count: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|_| {
             let write = writes.choose(&mut rng).unwrap();
-            let mut frame = if rng.random_bool(0.5) { protocol::update(write) } else { protocol::step_2(write) };
+            let mut frame = if rng.random_bool(0.5) {
+                protocol::update(write)
+            } else {
+                protocol::step_2(write)
+            };
             if rng.random_bool(0.4) {
                 let at = rng.random_range(0..frame.len());
                 match rng.random_range(0..3) {
@@ -59,7 +63,10 @@ fn frames(client: &Client, seed: u64, count: usize) -> Vec<Vec<u8>> {
 }
 
 async fn connect(served: &Served, who: &str) -> Socket {
-    connect_async(format!("{}/y/plan?{who}", served.ws())).await.unwrap().0
+    connect_async(format!("{}/y/plan?{who}", served.ws()))
+        .await
+        .unwrap()
+        .0
 }
 
 /// Sends all frames, on a new connection whenever one is closed. Returns how often that was, and how many refusals there were.
@@ -73,7 +80,10 @@ async fn intrude(served: &Served, who: &str, frames: Vec<Vec<u8>>) -> (usize, us
         let asked = socket.send(Message::Binary(question.into())).await;
         let mut alive = sent.is_ok() && asked.is_ok();
         while alive {
-            match timeout(PATIENCE, socket.next()).await.expect("an answer or an end") {
+            match timeout(PATIENCE, socket.next())
+                .await
+                .expect("an answer or an end")
+            {
                 Some(Ok(Message::Binary(bytes))) => {
                     refused += usize::from(bytes.first() == Some(&protocol::AUTH));
                     if bytes.starts_with(&[protocol::SYNC, 1]) {
@@ -109,7 +119,11 @@ async fn whatever_intruders_send_the_body_stays_as_it_is() {
         ("kind=ai&role=owner", 4),
     ];
     let all = intruders.map(|(who, seed)| intrude(&served, who, frames(&owner, seed, count / 4)));
-    for ((closed, refused), (who, _)) in futures_util::future::join_all(all).await.into_iter().zip(intruders) {
+    for ((closed, refused), (who, _)) in futures_util::future::join_all(all)
+        .await
+        .into_iter()
+        .zip(intruders)
+    {
         assert!(
             closed > count / 100 && refused > count / 20,
             "{who}: {closed} closed, {refused} refused: the frames miss their aim"

@@ -64,7 +64,9 @@ async fn documents_that_were_closed_leave_no_memory_behind() {
     open_and_close(&server, documents, documents).await;
     let open = resident(server.pid());
     let after = at_rest(&server).await;
-    println!("{documents} documents: {before} KiB before, {open} KiB while the last are open, {after} KiB after");
+    println!(
+        "{documents} documents: {before} KiB before, {open} KiB while the last are open, {after} KiB after"
+    );
     assert!(
         after * 100 <= before * 105,
         "{documents} documents were opened and closed: {before} KiB before, {after} KiB after"
