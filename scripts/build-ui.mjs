@@ -1,15 +1,16 @@
 // Builds the page into ui/dist: the shell (Rust to WebAssembly), the editing surface (TypeScript), HTML, CSS and icons.
-// Does again only what is not fresh. `--fast` leaves out what only makes the result smaller.
+// Does again only what is not fresh. `--fast` leaves out what only makes the result smaller; `--lint` only lints the shell.
 
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { fail, output, root, run, say, stamp, target } from './lib.mjs';
+import { fail, output, root, run, say, stamp, target, wasmToolchain } from './lib.mjs';
 
 const fast = process.argv.includes('--fast');
+const lint = process.argv.includes('--lint');
 const ui = join(root, 'ui');
 const dist = join(ui, 'dist');
 // Its own target folder: cargo would build everything anew whenever somebody builds for WebAssembly with other flags.
@@ -37,16 +38,17 @@ async function step(name, inputs, outputs, work) {
   marker.done();
 }
 
-/** Flags for rustc: no paths of the build machine in panic messages, and so in the page; and Leptos' way to a small page. */
+/** Flags and toolchain for rustc: no paths of the build machine in panic messages, and so in the page; and Leptos' way to a small page. */
 function rustFlags() {
+  const toolchain = wasmToolchain();
   const names = [
     [process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'cargo'],
-    [output('rustc', ['--print', 'sysroot']), 'rust'],
+    [output('rustc', ['--print', 'sysroot'], { env: toolchain }), 'rust'],
   ];
   const flags = names.filter(([from]) => from).map(([from, to]) => `--remap-path-prefix=${from}=/${to}`);
   flags.push('--cfg=erase_components');
   // With a separator that cannot occur in a path, so that spaces in one do no harm.
-  return { CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f') };
+  return { CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'), ...toolchain };
 }
 
 /** wasm-opt of the npm package binaryen; nothing when it is not installed. */
@@ -90,14 +92,47 @@ async function surface() {
     run('npm', ['run', '--silent', fast ? 'dev' : 'build', '-w', 'ui/editor']));
 }
 
+/** The two typefaces, from their packages: what their style sheets name, the sheets as one, and the licences. */
+async function fonts() {
+  const resolve = createRequire(join(root, 'package.json')).resolve;
+  const packages = ['literata', 'inter'].map((name) => [name, join(resolve(`@fontsource-variable/${name}/package.json`), '..')]);
+  const sheets = [['literata', 'wght.css'], ['literata', 'wght-italic.css'], ['inter', 'wght.css']];
+  const folder = join(dist, 'fonts');
+  await step('fonts', digest(packages.map(([, path]) => join(path, 'package.json')), JSON.stringify(sheets)), [join(folder, 'fonts.css')], () => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    const places = Object.fromEntries(packages);
+    const rules = sheets.map(([name, sheet]) => {
+      const text = readFileSync(join(places[name], sheet), 'utf8');
+      return text.replace(/url\(\.\/files\/([^)]+)\)/g, (_, file) => {
+        cpSync(join(places[name], 'files', file), join(folder, file));
+        return `url(${file})`;
+      });
+    });
+    writeFileSync(join(folder, 'fonts.css'), rules.join('\n'));
+    for (const [name, path] of packages) cpSync(join(path, 'LICENSE'), join(folder, `${name}-OFL.txt`));
+  });
+}
+
 async function still() {
-  const parts = ['index.html', 'boot.js', 'style', 'assets'];
+  const parts = ['index.html', 'boot.js', 'problem.html', 'problem.js', 'style', 'assets'];
   await step('still', digest(parts.map((part) => join(ui, part))), parts.map((part) => join(dist, part)), () => {
     for (const part of parts) {
       rmSync(join(dist, part), { recursive: true, force: true });
       cpSync(join(ui, part), join(dist, part), { recursive: true });
     }
   });
+}
+
+/** Lints the shell as it is built: with the page's profile, flags and folder, so that what its crates need is not built again. */
+async function lints() {
+  const toolchain = wasmToolchain();
+  // A toolchain that is only there for its WebAssembly library has no clippy.
+  const linter = Object.keys(toolchain).length === 0 ? 'clippy' : 'check';
+  const strict = linter === 'clippy' ? ['--', '-D', 'warnings'] : [];
+  const common = [linter, '-q', '--profile', 'wasm', '--target-dir', built];
+  await run('cargo', [...common, '-p', 'ui', '--lib', '--target', 'wasm32-unknown-unknown', ...strict], { env: rustFlags() });
+  await run('cargo', [...common, '-p', 'ui-bundle', ...strict]);
 }
 
 function sizes() {
@@ -109,10 +144,15 @@ function sizes() {
 }
 
 try {
+  if (lint) {
+    await lints();
+    process.exit(0);
+  }
   const begin = Date.now();
   say(`Building the page${fast ? ' (fast)' : ''}`);
   mkdirSync(dist, { recursive: true });
   await still();
+  await fonts();
   await surface();
   await shell();
   sizes();

@@ -3,7 +3,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { connect } from 'node:net';
+import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The repository's root. */
@@ -40,8 +41,11 @@ export function have(command) {
   return spawnSync(...probe, { stdio: 'ignore' }).status === 0;
 }
 
-/** Runs a command, shows its output, and rejects with its name when it fails. */
-export function run(command, args, options = {}) {
+/**
+ * Runs a command, shows its output, and rejects with its name when it fails. With `forward` the signals that would end this
+ * process go to the command instead, and its end is ours.
+ */
+export function run(command, args, { forward = false, ...options } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: root,
@@ -50,22 +54,51 @@ export function run(command, args, options = {}) {
       ...options,
       env: { ...process.env, ...options.env },
     });
-    child.on('error', (error) => reject(new Error(`${command} cannot be started: ${error.message}`)));
+    // Ctrl+C reaches the command by itself, through the terminal: here it must only not end us before it.
+    const passOn = { SIGTERM: () => child.kill('SIGTERM'), SIGHUP: () => child.kill('SIGHUP'), SIGINT: () => {} };
+    const signals = Object.entries(forward ? passOn : {});
+    for (const [signal, handler] of signals) process.on(signal, handler);
+    const over = (settle) => {
+      for (const [signal, handler] of signals) process.off(signal, handler);
+      settle();
+    };
+    child.on('error', (error) => over(() => reject(new Error(`${command} cannot be started: ${error.message}`))));
     child.on('exit', (code, signal) =>
-      code === 0 ? resolve() : reject(new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`)));
+      over(() => (code === 0 ? resolve() : reject(new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`)))));
   });
 }
 
 /** Runs a command and returns what it prints, trimmed; an empty string when it fails. */
-export function output(command, args) {
-  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 64 << 20 });
+export function output(command, args, { env = {} } = {}) {
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 64 << 20, env: { ...process.env, ...env } });
   return result.status === 0 ? result.stdout.trim() : '';
 }
 
-/** Can a window be shown here? */
-export function hasDisplay() {
-  if (process.platform !== 'linux') return true;
-  return Boolean(process.env.DISPLAY || process.env.WAYLAND_DISPLAY);
+/** Why no window can be shown here, in words; nothing when one can. */
+export async function noDisplay() {
+  if (process.platform !== 'linux') return undefined;
+  const { DISPLAY: x, WAYLAND_DISPLAY: wayland, XDG_RUNTIME_DIR: runtime } = process.env;
+  if (wayland && (await answers({ path: isAbsolute(wayland) ? wayland : join(runtime ?? '/run', wayland) }))) return undefined;
+  if (x) {
+    // host:number.screen; without a host a socket of this machine, which X servers also offer without a file.
+    const [, host, number] = /^(.*):(\d+)(?:\.\d+)?$/.exec(x) ?? [];
+    const local = [{ path: `/tmp/.X11-unix/X${number}` }, { path: `\0/tmp/.X11-unix/X${number}` }];
+    for (const address of host && host !== 'unix' ? [{ host, port: 6000 + Number(number) }] : local) {
+      if (number !== undefined && (await answers(address))) return undefined;
+    }
+  }
+  if (!x && !wayland) return 'DISPLAY and WAYLAND_DISPLAY are empty';
+  return `nothing answers at ${[wayland && `WAYLAND_DISPLAY=${wayland}`, x && `DISPLAY=${x}`].filter(Boolean).join(' and ')}`;
+}
+
+function answers(address) {
+  return new Promise((resolve) => {
+    const socket = connect({ ...address, timeout: 3000 });
+    const end = (yes) => (socket.destroy(), resolve(yes));
+    socket.once('connect', () => end(true));
+    socket.once('timeout', () => end(false));
+    socket.once('error', () => end(false));
+  });
 }
 
 /** Remembers in the target folder that a step was done for some input; `fresh` tells whether it was done already. */
@@ -79,4 +112,17 @@ export function stamp(name, value) {
       writeFileSync(file, value);
     },
   };
+}
+
+/** The toolchain that builds for WebAssembly, where the ordinary one cannot: see ensure-wasm-target.sh, way 3. */
+export function wasmToolchain() {
+  const file = join(target, 'stamps', 'wasm-toolchain');
+  const name = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+  return name === '' ? {} : { RUSTUP_TOOLCHAIN: name };
+}
+
+/** Keeps which toolchain that is; "" for the ordinary one. */
+export function keepWasmToolchain(name) {
+  mkdirSync(join(target, 'stamps'), { recursive: true });
+  writeFileSync(join(target, 'stamps', 'wasm-toolchain'), name);
 }

@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { fail, have, output, root, run, say, stamp } from './lib.mjs';
+import { fail, have, keepWasmToolchain, output, root, run, say, stamp, wasmToolchain } from './lib.mjs';
 
 /** Debian's names of what a build of the server needs (SQLite is C). */
 const SERVER = ['build-essential'];
@@ -28,14 +28,11 @@ export async function setUp(uses) {
   await systemPackages(uses);
   await npmPackages();
   await wasmTarget();
-  await modelAndRuntime();
+  await modelAndRuntime(uses);
 }
 
 function requireTools() {
   if (!have('cargo')) fail('Rust is missing. Install it from https://rustup.rs and run this again.');
-  if (!have('python3') && !have('python')) {
-    fail('Python 3 is missing: it converts the default model. Install python3 and run this again.');
-  }
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed.`);
 }
@@ -66,8 +63,12 @@ function installed(name) {
 }
 
 async function npmPackages() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
-  const marker = stamp('npm', lock);
+  const hash = createHash('sha256');
+  // A workspace's package.json may change without the lock file: then npm ci has words for it, and it must be run.
+  const { workspaces } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const manifests = ['.', ...workspaces].map((folder) => join(folder, 'package.json'));
+  for (const file of ['package-lock.json', ...manifests]) hash.update(readFileSync(join(root, file))).update('\0');
+  const marker = stamp('npm', hash.digest('hex'));
   if (marker.fresh && existsSync(join(root, 'node_modules'))) return;
   say('Installing npm packages');
   await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
@@ -76,26 +77,43 @@ async function npmPackages() {
 
 async function wasmTarget() {
   const marker = stamp('wasm-target', output('rustc', ['-vV']));
-  const sysroot = output('rustc', ['--print', 'sysroot']);
+  const sysroot = output('rustc', ['--print', 'sysroot'], { env: wasmToolchain() });
   if (marker.fresh && existsSync(join(sysroot, 'lib/rustlib/wasm32-unknown-unknown/lib'))) return;
   say('Looking for the WebAssembly target of Rust');
   if (process.platform === 'win32') {
     await run('rustup', ['target', 'add', 'wasm32-unknown-unknown']);
+    keepWasmToolchain('');
   } else {
-    // Its standard output is for shells to evaluate; progress goes to standard error.
-    await run('bash', ['scripts/ensure-wasm-target.sh'], { stdio: ['ignore', 'ignore', 'inherit'] });
+    // Its standard output is one line for shells to evaluate; progress goes to standard error.
+    const { status, stdout } = spawnSync('bash', ['scripts/ensure-wasm-target.sh'], {
+      cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    if (status !== 0) throw new Error('Rust cannot build for WebAssembly here; the lines above say what was tried.');
+    keepWasmToolchain(/^export RUSTUP_TOOLCHAIN=(\S+)$/m.exec(stdout)?.[1] ?? '');
   }
   marker.done();
 }
 
-async function modelAndRuntime() {
-  await run(process.execPath, ['scripts/model/fetch.mjs']);
+async function modelAndRuntime(uses) {
+  const tests = uses.includes('tests') ? ['--debug', '--engine'] : [];
+  await run(process.execPath, ['scripts/model/fetch.mjs', ...tests]);
 }
 
 /** Builds the page; `fast` leaves out what only makes it smaller. */
 export async function buildPage({ fast = false } = {}) {
   await run(process.execPath, ['scripts/build-ui.mjs', ...(fast ? ['--fast'] : [])]);
 }
+
+/** Lints the part of the shell that only WebAssembly has, and the program that bundles it. */
+export async function lintShell() {
+  await run(process.execPath, ['scripts/build-ui.mjs', '--lint']);
+}
+
+/**
+ * Every crate that runs natively, the shell's logic included. Builds, tests and lints name the same crates: cargo then
+ * chooses the same features for what they depend on, and builds it once. `ui-bundle` belongs to the page's own folder.
+ */
+export const EVERYTHING = ['--workspace', '--exclude', 'ui-bundle'];
 
 /** Is cargo-nextest here? Tests run under it when it is, under `cargo test` otherwise. */
 export function hasNextest() {

@@ -3,7 +3,7 @@
 //   npm start                                   the desktop window (or, without a display, the server)
 //   npm start -- --server [server's options]    the self-hosted server with its web page
 
-import { fail, hasDisplay, program, run, say } from './lib.mjs';
+import { fail, noDisplay, program, run, say } from './lib.mjs';
 import { buildPage, setUp } from './setup.mjs';
 
 const HELP = `npm start                 open the desktop window
@@ -16,8 +16,9 @@ if (args[0] === '--help') {
   process.exit(0);
 }
 let server = args.includes('--server');
-if (!server && !hasDisplay()) {
-  say('There is no display here (DISPLAY and WAYLAND_DISPLAY are empty), so no window can be opened: starting the server instead.');
+const obstacle = server ? undefined : await noDisplay();
+if (obstacle) {
+  say(`No window can be opened here (${obstacle}): starting the server instead.`);
   server = true;
 }
 const rest = args.filter((arg) => arg !== '--server');
@@ -35,4 +36,4 @@ try {
 }
 say(`Starting ${server ? 'the server; stop it with Ctrl+C' : 'Inkling'}`);
 // The program says itself what went wrong; only its failure is ours to pass on.
-await run(program(server ? 'inkling-server' : 'inkling', 'release'), rest).catch(() => process.exit(1));
+await run(program(server ? 'inkling-server' : 'inkling', 'release'), rest, { forward: true }).catch(() => process.exit(1));

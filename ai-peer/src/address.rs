@@ -17,12 +17,10 @@ pub(crate) struct Address(String);
 /// Why a string is no address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AddressError {
-    #[error("`{0}` is no address of a server: it begins with ws://, for example ws://localhost:4444/y")]
-    Scheme(String),
     #[error(
-        "encrypted connections (wss://) are not built in: let a proxy on this machine end the encryption, and use ws://"
+        "`{0}` is no address of a server: it begins with ws:// or wss://, for example ws://localhost:4444/y"
     )]
-    Encrypted,
+    Scheme(String),
     #[error("leave out what follows the `?` or `#`; the key goes into --key")]
     Query,
 }
@@ -31,19 +29,22 @@ impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
         let url = url.trim().trim_end_matches('/');
         let lower = url.to_ascii_lowercase();
-        if lower.starts_with("wss:") || lower.starts_with("https:") {
-            return Err(AddressError::Encrypted);
-        }
-        let rest = ["ws://", "http://"]
+        let schemes = [
+            ("ws://", "ws"),
+            ("http://", "ws"),
+            ("wss://", "wss"),
+            ("https://", "wss"),
+        ];
+        let (rest, scheme) = schemes
             .iter()
-            .find(|scheme| lower.starts_with(**scheme))
-            .and_then(|scheme| url.get(scheme.len()..))
-            .filter(|rest| !rest.is_empty())
+            .find(|(prefix, _)| lower.starts_with(prefix))
+            .and_then(|(prefix, scheme)| Some((url.get(prefix.len()..)?, scheme)))
+            .filter(|(rest, _)| !rest.is_empty())
             .ok_or_else(|| AddressError::Scheme(url.to_owned()))?;
         if rest.contains(['?', '#']) {
             return Err(AddressError::Query);
         }
-        Ok(Self(format!("ws://{rest}")))
+        Ok(Self(format!("{scheme}://{rest}")))
     }
 
     /// The addresses of the document's body and margin for this peer. Servers that do not know the parameters pass them
@@ -115,7 +116,13 @@ mod tests {
                 "{url}"
             );
         }
-        assert_eq!(Address::parse("wss://x"), Err(AddressError::Encrypted));
+        for (url, parsed) in [
+            ("wss://x/y", "wss://x/y"),
+            ("HTTPS://x/y/", "wss://x/y"),
+            ("ws://x", "ws://x"),
+        ] {
+            assert_eq!(Address::parse(url), Ok(Address(parsed.to_owned())));
+        }
         assert_eq!(Address::parse("ws://x/y?key=1"), Err(AddressError::Query));
     }
 }

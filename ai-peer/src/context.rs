@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use crdt::anchor::{Anchor, ContextLimits, Resolved};
 use crdt::margin::{Base, Request};
-use model::ModelInfo;
 use yrs::{Doc, ReadTxn, Transact};
+
+use crate::writer::script::{self, is_whole_sentence};
 
 /// The surroundings get at least this many tokens, however slow the model is.
 pub const MIN_TOKENS: usize = 160;
 
 /// No token has more characters than this in running text, so that nothing is cut here that would have fitted.
 const CHARS_PER_TOKEN: usize = 8;
+
+/// No token has more bytes than this in any text that somebody would ask about.
+const LONGEST_TOKEN: usize = 32;
 
 /// A request's place in the body, and the text there.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,16 +119,16 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget for a model that leaves room for an answer of `answer` tokens and can read `patience` long.
+    /// The budget for a model with a context of `context` tokens that leaves room for an answer of `answer` tokens, reads
+    /// `speed` tokens a second and can read `patience` long.
     #[must_use]
-    pub fn new(info: &ModelInfo, answer: usize, patience: Duration) -> Self {
-        let speed = info.prefill_tokens_per_second;
+    pub fn new(context: usize, speed: f64, answer: usize, patience: Duration) -> Self {
         let quick = if speed.is_finite() {
             speed.max(0.0) * patience.as_secs_f64()
         } else {
             0.0
         };
-        let window = info.context_length.saturating_sub(answer);
+        let window = context.saturating_sub(answer);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -140,8 +144,10 @@ impl Budget {
 
 /// The end of a text, at most `tokens` long, beginning with a sentence if that costs little, else with a word.
 pub fn last_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> String {
-    let text = text.trim_start();
-    let starts: Vec<usize> = word_starts(text).collect();
+    let end = at_most_end(text, tokens);
+    let cut = usize::from(end.len() < text.len()); // where it was cut may be within a word
+    let text = end.trim_start();
+    let starts: Vec<usize> = word_starts(text).skip(cut).collect();
     // The first beginning from which the rest fits; counting is monotone enough to halve.
     let first = starts.partition_point(|start| count(text.get(*start..).unwrap_or_default()) > tokens);
     let Some(start) = starts.get(first).copied() else {
@@ -155,15 +161,40 @@ pub fn last_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> 
         .take_while(|at| *at <= kept.len() / 4)
         .find(|at| {
             let before = kept.get(..*at).unwrap_or_default();
-            before.ends_with('\n') || before.trim_end().ends_with(['.', '!', '?', '…'])
+            before.ends_with('\n') || is_whole_sentence(before)
         });
     kept.get(sentence.unwrap_or(0)..).unwrap_or_default().to_owned()
 }
 
+/// The end of a text that is steady while the text grows: it begins where the last one began as long as it is at most `most`
+/// tokens long from there. When it has become too long it begins with a block and has room to grow.
+pub fn steady_end(
+    text: &str,
+    tokens: usize,
+    (begin, most): (&str, usize),
+    count: &dyn Fn(&str) -> usize,
+) -> String {
+    let places = text.match_indices(begin).take(8).map(|(at, _)| at);
+    let from_there = |at: usize| text.get(at..).unwrap_or_default();
+    if let Some(at) = places.into_iter().find(|at| count(from_there(*at)) <= most) {
+        return from_there(at).to_owned();
+    }
+    let kept = last_tokens(text, tokens - tokens / 4, count);
+    let block = kept.find('\n').filter(|at| *at <= kept.len() / 2);
+    match block {
+        Some(at) if kept.len() < text.trim_start().len() => {
+            kept.get(at..).unwrap_or_default().trim_start().to_owned()
+        }
+        _ => kept,
+    }
+}
+
 /// The beginning of a text, at most `tokens` long, in whole words.
 pub fn first_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) -> String {
-    let text = text.trim_end();
-    let ends: Vec<usize> = word_starts(text).skip(1).chain([text.len()]).collect();
+    let start = at_most_start(text, tokens);
+    let whole = (start.len() == text.len()).then_some(start.trim_end().len());
+    let text = start.trim_end();
+    let ends: Vec<usize> = word_starts(text).skip(1).chain(whole).collect();
     let fitting = ends.partition_point(|end| count(text.get(..*end).unwrap_or_default()) <= tokens);
     let end = fitting
         .checked_sub(1)
@@ -172,13 +203,36 @@ pub fn first_tokens(text: &str, tokens: usize, count: &dyn Fn(&str) -> usize) ->
     text.get(..end).unwrap_or_default().trim_end().to_owned()
 }
 
-/// Where words begin.
+/// The end of a text that certainly has the last `tokens`, cut without counting them.
+fn at_most_end(text: &str, tokens: usize) -> &str {
+    let chars = tokens.saturating_mul(CHARS_PER_TOKEN).saturating_add(1);
+    let start = text.char_indices().nth_back(chars - 1).map_or(0, |(at, _)| at);
+    text.get(start..).unwrap_or_default()
+}
+
+/// The beginning of a text that certainly has the first `tokens`, cut without counting them.
+fn at_most_start(text: &str, tokens: usize) -> &str {
+    let chars = tokens.saturating_mul(CHARS_PER_TOKEN).saturating_add(1);
+    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default()
+}
+
+/// The fewest tokens that a text can have.
+#[must_use]
+pub fn fewest_tokens(text: &str) -> usize {
+    text.len() / LONGEST_TOKEN
+}
+
+/// Where words begin: after a space, or where a script has none, with each character.
 fn word_starts(text: &str) -> impl Iterator<Item = usize> + '_ {
-    let mut space = true;
+    let mut previous = ' ';
     text.char_indices().filter_map(move |(at, char)| {
-        let begins = space && !char.is_whitespace();
-        space = char.is_whitespace();
-        begins.then_some(at)
+        let breaks = previous.is_whitespace()
+            || script::is_unspaced(previous)
+                && !script::joins_next(previous)
+                && !script::joins_previous(char);
+        previous = char;
+        (breaks && !char.is_whitespace()).then_some(at)
     })
 }
 
@@ -269,6 +323,28 @@ mod tests {
         assert_eq!(last_tokens("one two", 0, &words), "");
         assert_eq!(last_tokens("", 3, &words), "");
         assert_eq!(last_tokens("ü\n ö", 1, &words), "ö");
+    }
+
+    #[test]
+    fn a_text_without_spaces_is_cut_between_characters() {
+        let chars = |text: &str| text.chars().count();
+        assert_eq!(last_tokens("雨が降る。次の日", 4, &chars), "次の日");
+        assert_eq!(last_tokens("雨が降るので帰る", 3, &chars), "で帰る");
+        assert_eq!(first_tokens("雨が降るので帰る", 3, &chars), "雨が降");
+    }
+
+    #[test]
+    fn a_book_is_cut_before_it_is_counted() {
+        let book = "word ".repeat(200_000);
+        let longest = std::cell::Cell::new(0);
+        let count = |text: &str| {
+            longest.set(longest.get().max(text.len()));
+            words(text)
+        };
+        assert_eq!(words(&last_tokens(&book, 100, &count)), 100);
+        assert_eq!(words(&first_tokens(&book, 100, &count)), 100);
+        assert!(longest.get() <= 101 * CHARS_PER_TOKEN, "{longest:?}");
+        assert!(fewest_tokens(&book) > 10_000);
     }
 
     #[test]

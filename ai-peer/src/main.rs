@@ -1,4 +1,4 @@
-//! `inkling-peer`: lets a local model take part in a document on any y-websocket server.
+//! `inkling-peer`: lets a model, local or behind an endpoint, take part in a document on any y-websocket server.
 
 mod address;
 mod clock;
@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::Parser;
 use crdt::ids::IdSource;
 use crdt::{DocId, Identity, PeerKind};
-use model::{Artifact, EngineOptions, Generator, Locations, Runtime, Worker};
+use model::{Artifact, EngineOptions, Generator, Locations, RemoteEngine, RemoteOptions, Runtime, Worker};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A connection that held for so long was a good one.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 
-/// Lets a local model take part in a document on any y-websocket server: it answers what people ask for in the
+/// Lets a model take part in a document on any y-websocket server: it answers what people ask for in the
 /// document's margin with proposals, and never writes the text itself.
 #[derive(Debug, Parser)]
 #[command(name = "inkling-peer", version)]
@@ -45,6 +45,9 @@ struct Arguments {
     /// The access key, where the server asks for one.
     #[arg(long, env = "INKLING_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Certificates (PEM) of authorities to trust besides those that browsers trust.
+    #[arg(long, env = "INKLING_CA")]
+    ca: Option<PathBuf>,
     /// What people see; the model's name unless given.
     #[arg(long)]
     name: Option<String>,
@@ -57,6 +60,33 @@ struct Arguments {
     /// Threads for the model; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    #[command(flatten)]
+    engine: EngineArguments,
+}
+
+/// A model that another program runs, instead of one here. What people ask for, and the text around it, goes there.
+#[derive(Debug, clap::Args)]
+struct EngineArguments {
+    /// An OpenAI-compatible endpoint, such as http://localhost:11434/v1; documents' text is sent there.
+    #[arg(long, conflicts_with_all = ["model_dir", "ort_lib"])]
+    engine_url: Option<url::Url>,
+    /// The endpoint's key, if it asks for one.
+    #[arg(long, env = "INKLING_ENGINE_KEY", hide_env_values = true)]
+    engine_key: Option<String>,
+    /// The model's name there; the first that the endpoint lists unless given.
+    #[arg(long, requires = "engine_url")]
+    engine_model: Option<String>,
+}
+
+impl EngineArguments {
+    /// How to reach it, if there is one.
+    fn options(self) -> Option<RemoteOptions> {
+        Some(RemoteOptions {
+            key: self.engine_key.filter(|key| !key.is_empty()),
+            model: self.engine_model,
+            ..RemoteOptions::new(self.engine_url?)
+        })
+    }
 }
 
 #[tokio::main]
@@ -79,9 +109,17 @@ async fn main() -> ExitCode {
 async fn attend(arguments: Arguments) -> anyhow::Result<()> {
     let doc = DocId::parse(&arguments.doc).context("--doc")?;
     let address = Address::parse(&arguments.url).context("--url")?;
-    let loading = (arguments.model_dir, arguments.ort_lib, arguments.threads);
-    let worker = tokio::task::spawn_blocking(move || load(loading.0, loading.1, loading.2)).await??;
-    let info = worker.info();
+    let trust = socket::trust(arguments.ca.as_deref())?;
+    let local = (arguments.model_dir, arguments.ort_lib, arguments.threads);
+    let remote = arguments.engine.options();
+    let generator = tokio::task::spawn_blocking(move || -> anyhow::Result<Arc<dyn Generator>> {
+        Ok(match remote {
+            Some(remote) => Arc::new(RemoteEngine::connect(remote)?),
+            None => Arc::new(load(local.0, local.1, local.2)?),
+        })
+    })
+    .await??;
+    let info = generator.info();
     tracing::info!(
         "{} ({}) {}",
         info.name,
@@ -96,25 +134,30 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
         model: Some(info.name.clone()),
     };
     let urls = address.urls(&doc, &identity, arguments.key.as_deref());
-    let mut peer = AiPeer::new(identity, Arc::new(worker), Config::new(Clock::new(clock::now)));
+    let mut peer = AiPeer::new(
+        identity,
+        Arc::clone(&generator),
+        Config::new(Clock::new(clock::now)),
+    );
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         interrupted().await;
         stop.send_replace(true);
     });
-    stay(&mut peer, &urls, stopped).await
+    stay(&mut peer, &urls, &trust, stopped).await
 }
 
 /// Connects, and connects again, until it is interrupted or refused.
 async fn stay(
     peer: &mut AiPeer,
     urls: &[String; 2],
+    trust: &Arc<rustls::ClientConfig>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut pause = FIRST_PAUSE;
     loop {
         let opened = tokio::select! {
-            opened = connect(urls) => opened,
+            opened = connect(urls, trust) => opened,
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
         let started = Instant::now();
@@ -149,8 +192,14 @@ async fn stay(
     }
 }
 
-async fn connect([body, margin]: &[String; 2]) -> Result<(ai_peer::Link, ai_peer::Link), OpenError> {
-    Ok((socket::open(body).await?, socket::open(margin).await?))
+async fn connect(
+    [body, margin]: &[String; 2],
+    trust: &Arc<rustls::ClientConfig>,
+) -> Result<(ai_peer::Link, ai_peer::Link), OpenError> {
+    Ok((
+        socket::open(body, trust).await?,
+        socket::open(margin, trust).await?,
+    ))
 }
 
 fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {

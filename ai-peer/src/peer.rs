@@ -4,6 +4,7 @@
 //! while a link breaks stays in the copies and is synced when [`AiPeer::run`] is called with new links.
 
 mod answer;
+mod asking;
 mod desk;
 mod job;
 mod presence;
@@ -17,14 +18,15 @@ use bytes::Bytes;
 use crdt::ids::{IdSource, Identity, Part};
 use crdt::margin::{self, ProposalState};
 use crdt::protocol::{self, Message, SyncMessage};
-use model::{Chunk, GenerateError, Generator};
+use model::Generator;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use yrs::{ReadTxn, Transact};
 
 use crate::link::{Closed, Link, Outbox};
 use crate::settings::Config;
-use crate::trigger::{Action, Plan, Stop, Trigger};
+use crate::trigger::{AUTHOR_GONE, Action, Plan, Stop, Trigger};
+use asking::News;
 use desk::Desk;
 use job::{Break, Job, Progress};
 
@@ -78,7 +80,7 @@ struct Wires {
 enum Event {
     Frame(Part, Option<Bytes>),
     Sent(Result<(), Closed>),
-    Chunk(Option<Result<Chunk, GenerateError>>),
+    News(News),
     Time,
     Shutdown,
 }
@@ -110,6 +112,17 @@ impl AiPeer {
         };
         tracing::info!(?ended, "the conversation ended");
         self.leave(&mut wires, &ended).await;
+        drop(wires);
+        if ended == Ended::Shutdown {
+            // The relay closes its ends once it has taken in what was sent: only then may it be shut down itself.
+            let closed = async {
+                while body.recv().await.is_some() {}
+                while margin.recv().await.is_some() {}
+            };
+            if tokio::time::timeout(FAREWELL, closed).await.is_err() {
+                tracing::debug!("the relay did not close the links");
+            }
+        }
         ended
     }
 
@@ -134,7 +147,7 @@ impl AiPeer {
                 frame = margin.recv() => Event::Frame(Part::Margin, frame),
                 sent = wires.body.drain() => Event::Sent(sent),
                 sent = wires.margin.drain() => Event::Sent(sent),
-                chunk = next_chunk(&mut self.job) => Event::Chunk(chunk),
+                news = next_news(&mut self.job) => Event::News(news),
                 () = tokio::time::sleep_until(wake) => Event::Time,
             };
             match event {
@@ -142,9 +155,9 @@ impl AiPeer {
                 Event::Frame(_, None) => return Ok(Ended::Closed),
                 Event::Frame(part, Some(frame)) => self.receive(part, &frame, wires)?,
                 Event::Sent(sent) => sent?,
-                Event::Chunk(chunk) => {
+                Event::News(news) => {
                     if let Some(job) = &mut self.job {
-                        job.receive(chunk);
+                        job.receive(news, &mut self.desk);
                     }
                 }
                 Event::Time => {}
@@ -254,12 +267,8 @@ impl AiPeer {
                 }
                 Action::Release { request, from } => self.desk.release(&request, &from),
                 Action::Discard { proposal } => {
-                    self.desk.end(
-                        &proposal,
-                        ProposalState::Cancelled,
-                        None,
-                        Some("its author left before the end"),
-                    );
+                    self.desk
+                        .end(&proposal, ProposalState::Cancelled, None, Some(AUTHOR_GONE));
                 }
                 Action::Stop(stop) => {
                     self.break_off(match stop {
@@ -320,9 +329,9 @@ impl AiPeer {
     }
 }
 
-async fn next_chunk(job: &mut Option<Job>) -> Option<Result<Chunk, GenerateError>> {
-    match job.as_mut().and_then(Job::generation) {
-        Some(generation) => generation.next().await,
+async fn next_news(job: &mut Option<Job>) -> News {
+    match job {
+        Some(job) => job.news().await,
         None => std::future::pending().await,
     }
 }

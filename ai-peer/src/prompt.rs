@@ -5,13 +5,17 @@
 //! its answer. Only visible text gets in.
 
 use crdt::margin::{ProposalKind, Request, RequestKind};
-use model::{ChatMessage, GenerateRequest, SamplingParams, StopCondition};
+use model::{ChatMessage, GenerateRequest, SamplingParams, StopCondition, Turn};
 
-use crate::context::{Budget, Setting, first_tokens, last_tokens};
+use crate::context::{Budget, Setting, first_tokens, last_tokens, steady_end};
 use crate::writer::Form;
+use crate::writer::script::closing_quote;
 
 /// What a chat template puts around the messages, in tokens, with room for a longer one than usual.
 const TEMPLATE_TOKENS: usize = 48;
+
+/// A summary may read so many times longer than other answers before its first word.
+pub const SUMMARY_PATIENCE: usize = 3;
 
 /// A title or heading that is longer says nothing about the text at hand.
 const HEADING_TOKENS: usize = 24;
@@ -29,6 +33,8 @@ pub struct Prompt {
     pub opening: &'static str,
     /// What becomes of the model's text.
     pub form: Form,
+    /// How the text before the place begins, for [`Task::begin`] of the next one.
+    pub begin: String,
 }
 
 /// Why there is no prompt, in words for people.
@@ -37,10 +43,10 @@ pub struct Prompt {
 pub enum PromptError {
     /// What is asked about must be read whole, and does not fit.
     #[error(
-        "the selection has {tokens} tokens and this model takes at most {limit}: select less text or use a model with a larger context"
+        "the selection has at least {tokens} tokens and this model takes at most {limit}: select less text or use a model with a larger context"
     )]
     TooLong {
-        /// Tokens of selection and instruction.
+        /// Tokens of selection and instruction, or fewer if they were not worth counting.
         tokens: usize,
         /// Tokens that may be.
         limit: usize,
@@ -63,7 +69,21 @@ pub struct Task<'a> {
     pub seed: u64,
     /// How often the model has answered nothing so far.
     pub attempt: u32,
+    /// Where the text before the place began the last time.
+    pub begin: Option<Begin<'a>>,
 }
+
+/// Where the text of an earlier prompt began: beginning there again saves the model from reading it again.
+#[derive(Debug, Clone, Copy)]
+pub struct Begin<'a> {
+    /// How it began.
+    pub text: &'a str,
+    /// So many tokens it may be longer for it.
+    pub extra: usize,
+}
+
+/// So many characters of it tell a beginning from others.
+const BEGIN_CHARS: usize = 64;
 
 impl<'a> Task<'a> {
     /// The task of a request.
@@ -75,6 +95,7 @@ impl<'a> Task<'a> {
             setting,
             seed,
             attempt,
+            begin: None,
         }
     }
 }
@@ -145,7 +166,7 @@ impl Maker<'_> {
         };
         let asked = join(&[&self.whereabouts(), &told]);
         let room = self.room(&asked);
-        let prefix = last_tokens(text.trim_end(), room, self.count);
+        let prefix = self.preceding(text.trim_end(), room);
         if prefix.is_empty() {
             let about = if self.task.setting.title.is_empty() && self.task.instruction.is_empty() {
                 return Err(PromptError::Nothing(
@@ -162,10 +183,11 @@ impl Maker<'_> {
         let system =
             ChatMessage::system("You write the next sentences of a document. Answer with the text only.");
         let form = Form {
-            bare: false,
             enough: 160,
+            ..Form::default()
         };
         let mut prompt = self.prompt(ProposalKind::Insert, vec![system, ChatMessage::user(asked)], form);
+        prompt.begin = prefix.chars().take(BEGIN_CHARS).collect();
         prompt.generate.answer_prefix = Some(prefix);
         Ok(prompt)
     }
@@ -178,7 +200,11 @@ impl Maker<'_> {
             instruction => instruction,
         };
         let message = ChatMessage::user(format!("{told}\n\n{selection}"));
-        let mut prompt = self.prompt(ProposalKind::Replace, vec![message], bare(0));
+        let form = Form {
+            quoted: begins_with_quote(&selection),
+            ..bare(0)
+        };
+        let mut prompt = self.prompt(ProposalKind::Replace, vec![message], form);
         prompt.at_selection = true;
         prompt.generate.params = self.params(0.0);
         if !selection.contains('\n') {
@@ -200,7 +226,7 @@ impl Maker<'_> {
                 .budget
                 .window
                 .saturating_sub(self.taken(&told))
-                .min(3 * self.budget.quick);
+                .min(SUMMARY_PATIENCE * self.budget.quick);
             first_tokens(&whole, limit, self.count)
         } else {
             self.selection("")?
@@ -276,10 +302,12 @@ impl Maker<'_> {
                     max_tokens: answer_tokens(self.task.kind, selected),
                     ..StopCondition::default()
                 },
+                turn: Turn::default(),
             },
             kind,
             at_selection: false,
             opening: "",
+            begin: String::new(),
             form,
         }
     }
@@ -339,6 +367,14 @@ impl Maker<'_> {
         join(&[&whereabouts, &format!("{preceding}{following}")])
     }
 
+    /// The end of the text before the place.
+    fn preceding(&self, text: &str, room: usize) -> String {
+        match self.task.begin.filter(|begin| !begin.text.is_empty()) {
+            Some(begin) => steady_end(text, room, (begin.text, room + begin.extra), self.count),
+            None => last_tokens(text, room, self.count),
+        }
+    }
+
     /// Tokens that are left for surroundings beside `text` and the instruction.
     fn room(&self, text: &str) -> usize {
         self.budget
@@ -352,7 +388,19 @@ impl Maker<'_> {
 }
 
 const fn bare(enough: usize) -> Form {
-    Form { bare: true, enough }
+    Form {
+        bare: true,
+        quoted: false,
+        enough,
+    }
+}
+
+/// Whether the first character of a text, its Markdown marks aside, is a quotation mark.
+fn begins_with_quote(text: &str) -> bool {
+    let bare = text.trim_start_matches(|char: char| char.is_whitespace() || "*_~>#-+[(".contains(char));
+    bare.chars()
+        .next()
+        .is_some_and(|char| closing_quote(char).is_some())
 }
 
 /// The parts that are not empty, as paragraphs.

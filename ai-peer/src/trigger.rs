@@ -13,6 +13,9 @@ use crate::settings::LeaseTimes;
 /// After so many answers that broke off a request is given up: it may be what breaks them.
 const MAX_ATTEMPTS: usize = 3;
 
+/// What a proposal says whose author vanished without a word. Others end it so.
+pub const AUTHOR_GONE: &str = "its author left before the end";
+
 /// A request that this peer has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -277,12 +280,17 @@ impl Trigger {
         else {
             return;
         };
+        // Who was interrupted (asked to leave, cut off, overtaken) says so. Who vanished may have been broken by the request.
         let broken_off = |proposal: &&Proposal| {
             proposal.request == request.id
-                && matches!(
-                    proposal.state,
-                    ProposalState::Cancelled | ProposalState::Streaming
-                )
+                && match proposal.state {
+                    ProposalState::Streaming => true,
+                    ProposalState::Cancelled => proposal.error.as_deref() == Some(AUTHOR_GONE),
+                    ProposalState::Pending
+                    | ProposalState::Failed
+                    | ProposalState::Accepted
+                    | ProposalState::Rejected => false,
+                }
         };
         let from = lease(request).map(|lease| lease.peer.clone());
         let until = now.plus_ms(self.times.length);

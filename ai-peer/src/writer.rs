@@ -2,6 +2,7 @@
 //! at the end of a sentence.
 
 pub mod preamble;
+pub mod script;
 pub mod stable;
 
 use preamble::Preamble;
@@ -12,6 +13,8 @@ use stable::StableText;
 pub struct Form {
     /// It may begin with an announcement or be put in quotation marks, which are no part of it.
     pub bare: bool,
+    /// It is to begin with a quotation mark, as what it stands for does: such a mark is part of it.
+    pub quoted: bool,
     /// Bytes after which it ends with the sentence or line. 0: when the model ends it.
     pub enough: usize,
 }
@@ -33,10 +36,8 @@ pub struct Writer {
     form: Form,
     limit: usize,
     preamble: Preamble,
-    /// The mark that ends the answer, if it began with one.
-    quote: Option<char>,
-    /// Such a mark at the end of what has arrived, with the space after it.
-    tail: String,
+    /// What began with a quotation mark, until it is known whether the mark is around the whole answer.
+    held: Option<Quotation>,
     begun: bool,
     stable: StableText,
     flow: Flow,
@@ -55,8 +56,7 @@ impl Writer {
             form,
             limit,
             preamble,
-            quote: None,
-            tail: String::new(),
+            held: None,
             begun: false,
             stable: StableText::default(),
             flow: Flow::More,
@@ -82,6 +82,9 @@ impl Writer {
         if self.flow == Flow::More {
             let rest = self.preamble.finish();
             self.add(&rest);
+            if let Some(held) = self.held.take() {
+                self.show(held.unwrapped());
+            }
         }
         self.stable
             .finish(complete && self.flow != Flow::Full || self.flow == Flow::Enough)
@@ -106,26 +109,38 @@ impl Writer {
     }
 
     fn add(&mut self, text: &str) {
-        let mut text = text;
-        let opening;
-        if !self.begun {
-            let rest = text.trim_start();
-            if rest.is_empty() {
-                return self.remember_space(text);
-            }
-            opening = self.open(text.len() > rest.len(), rest);
-            text = &opening;
-            self.begun = true;
+        if self.begun {
+            return self.show_or_hold(text);
         }
+        let rest = text.trim_start();
+        if rest.is_empty() {
+            return self.remember_space(text);
+        }
+        self.begun = true;
+        if text.len() > rest.len() {
+            self.remember_space(" ");
+        }
+        if self.form.bare && !self.form.quoted {
+            self.held = Quotation::begin(rest);
+        }
+        self.show_or_hold(rest);
+    }
+
+    /// Holds back what may be an answer in quotation marks, and shows everything else.
+    fn show_or_hold(&mut self, text: &str) {
+        let Some(held) = &mut self.held else {
+            return self.show(text);
+        };
+        held.text.push_str(text);
+        if !held.may_be_around_it_all() {
+            let text = self.held.take().map(|held| held.text).unwrap_or_default();
+            self.show(&text);
+        }
+    }
+
+    fn show(&mut self, text: &str) {
         let from = self.stable.text().len();
-        if let Some(quote) = self.quote {
-            if self.add_quoted(quote, text) {
-                self.flow = Flow::Enough;
-                return;
-            }
-        } else {
-            self.stable.push(text);
-        }
+        self.stable.push(text);
         if let Some(end) = self.good_end(from) {
             self.stable.truncate(end);
             self.flow = Flow::Enough;
@@ -142,53 +157,72 @@ impl Writer {
         }
     }
 
-    /// The beginning of the answer without the quotation mark around it.
-    fn open(&mut self, spaced: bool, rest: &str) -> String {
-        let closing = rest.chars().next().and_then(|char| match char {
-            '"' => Some('"'),
-            '“' => Some('”'),
-            _ => None,
-        });
-        if self.form.bare && closing.is_some() {
-            self.quote = closing;
-            return rest.chars().skip(1).collect();
-        }
-        if spaced {
-            self.remember_space(" ");
-        }
-        rest.to_owned()
-    }
-
-    /// Adds to an answer in quotation marks; whether it has ended, with a closing mark at the end of a line.
-    fn add_quoted(&mut self, quote: char, text: &str) -> bool {
-        self.tail.push_str(text);
-        let text = std::mem::take(&mut self.tail);
-        if let Some(end) = text.find(&format!("{quote}\n")) {
-            self.stable.push(text.get(..end).unwrap_or_default());
-            return true;
-        }
-        let inner = text.trim_end().strip_suffix(quote).map_or(text.len(), str::len);
-        self.stable.push(text.get(..inner).unwrap_or_default());
-        text.get(inner..).unwrap_or_default().clone_into(&mut self.tail);
-        false
-    }
-
     /// The end of the first sentence or line after there is enough.
     fn good_end(&self, from: usize) -> Option<usize> {
         if self.form.enough == 0 {
             return None;
         }
         let text = self.stable.text();
-        let from = floor(text, from.saturating_sub(4).max(self.form.enough));
-        let mut ended = false;
+        // A sentence's end and what closes it may have come in the piece before.
+        let from = floor(text, from.saturating_sub(LONGEST_END).max(self.form.enough));
+        let (mut ended, mut alone) = (false, false);
         for (at, char) in text.get(from..)?.char_indices() {
-            if char == '\n' || ended && char.is_whitespace() {
+            let closes = script::closes(char);
+            if char == '\n'
+                || ended && (char.is_whitespace() || alone && !closes && !script::ends_sentence(char))
+            {
                 return Some(from + at);
             }
-            let closes = matches!(char, '"' | '”' | '’' | ')' | '*' | '_');
-            ended = matches!(char, '.' | '!' | '?' | '…' | '。') || ended && closes;
+            alone = script::ends_sentence_alone(char) || alone && closes;
+            ended = script::ends_sentence(char) || ended && closes;
         }
         None
+    }
+}
+
+/// Bytes of the longest end of a sentence that is looked for: a full stop and two closing marks.
+const LONGEST_END: usize = 9;
+
+/// So many bytes are held back at most to see whether quotation marks are around them.
+const LONGEST_QUOTATION: usize = 2000;
+
+/// An answer that began with a quotation mark.
+#[derive(Debug)]
+struct Quotation {
+    text: String,
+    closing: char,
+}
+
+impl Quotation {
+    /// An empty one that is to hold this beginning, if it is a quotation.
+    fn begin(text: &str) -> Option<Self> {
+        let closing = text.chars().next().and_then(script::closing_quote)?;
+        Some(Self {
+            text: String::new(),
+            closing,
+        })
+    }
+
+    /// What stands between the marks and after the closing one, once that is there.
+    fn parts(&self) -> Option<(&str, &str)> {
+        let inner = self.text.get(self.text.chars().next()?.len_utf8()..)?;
+        inner.split_once(self.closing)
+    }
+
+    /// Whether the first closing mark may still turn out to be the end of the answer.
+    fn may_be_around_it_all(&self) -> bool {
+        match self.parts() {
+            Some((_, after)) => after.trim().is_empty(),
+            None => self.text.len() <= LONGEST_QUOTATION,
+        }
+    }
+
+    /// The answer has ended: without the marks, if they are around all of it.
+    fn unwrapped(&self) -> &str {
+        match self.parts() {
+            Some((inner, _)) => inner,
+            None => &self.text,
+        }
     }
 }
 
@@ -219,7 +253,7 @@ mod tests {
         run(
             Form {
                 bare: true,
-                enough: 0,
+                ..Form::default()
             },
             1000,
             text,
@@ -230,9 +264,57 @@ mod tests {
     #[test]
     fn an_answer_is_freed_of_what_is_around_it() {
         assert_eq!(bare(" Sure, here it is:\n\n\"The cat sat.\" "), "The cat sat.");
-        assert_eq!(bare("“She said ‘no’.”\n\nI changed two words."), "She said ‘no’.");
-        assert_eq!(bare("\"Yes\" is what he said."), "Yes\" is what he said.");
+        assert_eq!(bare("“She said ‘no’.”"), "She said ‘no’.");
+        assert_eq!(bare("「行く。」"), "行く。");
         assert_eq!(bare("\n\nThe cat."), "The cat.");
+    }
+
+    #[test]
+    fn a_quotation_that_is_part_of_the_answer_stays() {
+        for text in [
+            "\"Yes\" is what he said.",
+            "\"Go,\" she said. \"Go now.\"",
+            "“Go away.”\n\n“No.”",
+            "\"The cat sat",
+            "\"\" and \"\"",
+        ] {
+            assert_eq!(bare(text), text);
+        }
+        let form = Form {
+            bare: true,
+            quoted: true,
+            enough: 0,
+        };
+        assert_eq!(run(form, 1000, "\"Go.\"").0, "\"Go.\"");
+        let long = format!("\"{}", "word ".repeat(450));
+        assert_eq!(
+            run(
+                Form {
+                    bare: true,
+                    ..Form::default()
+                },
+                9000,
+                &long
+            )
+            .0,
+            long.trim_end()
+        );
+    }
+
+    #[test]
+    fn a_sentence_ends_without_a_space_where_the_script_has_none() {
+        let form = |enough| Form {
+            enough,
+            ..Form::default()
+        };
+        assert_eq!(
+            run(form(20), 1000, "雨が降る。「行こう。」と彼は言った。次"),
+            ("雨が降る。「行こう。」".into(), Flow::Enough)
+        );
+        assert_eq!(
+            run(form(9), 1000, "他去哪里？！我不知道"),
+            ("他去哪里？！".into(), Flow::Enough)
+        );
     }
 
     #[test]
@@ -247,8 +329,8 @@ mod tests {
     #[test]
     fn it_ends_with_a_sentence_once_there_is_enough() {
         let form = Form {
-            bare: false,
             enough: 6,
+            ..Form::default()
         };
         assert_eq!(
             run(form.clone(), 1000, "One. Two three. Four."),

@@ -123,6 +123,10 @@ async fn a_request_is_answered_word_by_word_beside_the_text() {
         (id.as_str(), "ann")
     );
     assert_eq!(proposal.base.decode(), before.state_map);
+    assert_eq!(
+        proposal.rationale.as_deref(),
+        Some("The model was least sure of “one two three four” (25 %).")
+    );
     assert!((proposal.confidence.unwrap() - (-0.5_f64).exp()).abs() < 1e-9);
     let stats = proposal.stats.unwrap();
     assert_eq!((stats.prompt_tokens, stats.tokens), (40, 11));

@@ -3,7 +3,13 @@
 //! The relay records, per write, the id ranges that came in on an identified connection. Ids are never used twice, so what
 //! is recorded first about an id stands.
 
+mod attribution;
+#[cfg(test)]
+mod attribution_tests;
+
 use std::collections::BTreeMap;
+
+pub use attribution::{Acceptance, Attribution, AuthorRun, Credit, Credits};
 
 use crate::ids::{IdRange, Identity};
 

@@ -11,15 +11,15 @@ mod accept;
 mod apart_tests;
 mod blocks;
 #[cfg(test)]
-mod desk;
-mod ids;
+pub(crate) mod desk;
+pub(crate) mod ids;
 mod inline;
 mod locate;
 mod preview;
 mod record;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 mod undo;
 
 use serde::{Deserialize, Serialize};

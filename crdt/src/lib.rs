@@ -7,7 +7,8 @@
 //! In reading order: [`ids`] (who and what), [`node`] and [`content`] (the text as ProseMirror's tree, in and out of Yjs),
 //! [`markdown`] (that tree in and out of Markdown), [`doc`] (the roots of a document), [`anchor`] (places in the text),
 //! [`margin`] (requests and proposals), [`decision`] (what becomes of them), [`protocol`] (what travels), [`awareness`] and
-//! [`replica`] (a client's copy), [`room`] (the relay's, with everybody who has it open), [`authorship`] (who wrote what).
+//! [`replica`] (a client's copy), [`room`] (the relay's, with everybody who has it open), [`authorship`] (who wrote what),
+//! [`history`] (earlier versions, and back to them).
 
 pub mod anchor;
 pub mod authorship;
@@ -15,6 +16,7 @@ pub mod awareness;
 pub mod content;
 pub mod decision;
 pub mod doc;
+pub mod history;
 pub mod ids;
 pub mod margin;
 pub mod markdown;

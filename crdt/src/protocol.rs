@@ -30,6 +30,17 @@ pub const AUTH: u8 = 2;
 /// Message type of the question for everybody's awareness.
 pub const QUERY_AWARENESS: u8 = 3;
 
+/// The most messages that one frame may hold. Clients send one, at most a handful; each can ask for a whole document.
+pub const MAX_MESSAGES: usize = 16;
+
+/// The most clients that a state vector or the list of an update's clients may name: a new one for every session that ever
+/// wrote. yrs keeps them by their own bits, which a sender can choose so that they collide; with so many that is slow for
+/// half a second at most.
+pub const MAX_CLIENTS: usize = 1 << 17;
+
+/// The most awareness states in one message: everybody in the largest room.
+const MAX_AWARENESS: usize = 1 << 16;
+
 const STEP_1: u8 = 0;
 const STEP_2: u8 = 1;
 const UPDATE: u8 = 2;
@@ -48,6 +59,9 @@ pub enum ProtocolError {
     /// Correct, but nothing that a document here may hold.
     #[error("the message has {0}, which is not supported here")]
     Unsupported(&'static str),
+    /// More of something than a document or a frame here may have.
+    #[error("the message has too many {0}")]
+    TooMany(&'static str),
     /// A message type that is not known.
     #[error("the message is of unknown type {0}")]
     UnknownType(u64),
@@ -61,15 +75,25 @@ pub fn decode(bytes: &[u8]) -> Result<Message, ProtocolError> {
     decode_next(&mut Reader::new(bytes))
 }
 
-/// Decodes all messages of a frame: y-protocols lets a sender put several one after the other.
+/// Decodes all messages of a frame: y-protocols lets a sender put several one after the other. At most [`MAX_MESSAGES`], and
+/// only one of them may be a step 1, whose answer can be a whole document.
 ///
 /// # Errors
 /// The error of the first message that is not one; what came before it is lost with it.
 pub fn decode_all(bytes: &[u8]) -> Result<Vec<Message>, ProtocolError> {
     let mut reader = Reader::new(bytes);
     let mut messages = Vec::new();
+    let mut asked = false;
     while messages.is_empty() || !reader.is_empty() {
-        messages.push(decode_next(&mut reader)?);
+        if messages.len() == MAX_MESSAGES {
+            return Err(ProtocolError::TooMany("messages in one frame"));
+        }
+        let message = decode_next(&mut reader)?;
+        let asks = matches!(message, Message::Sync(SyncMessage::SyncStep1(_)));
+        if asks && std::mem::replace(&mut asked, true) {
+            return Err(ProtocolError::TooMany("questions in one frame"));
+        }
+        messages.push(message);
     }
     Ok(messages)
 }
@@ -109,6 +133,9 @@ fn decode_sync(reader: &mut Reader<'_>) -> Result<SyncMessage, ProtocolError> {
 pub fn decode_state_vector(bytes: &[u8]) -> Result<StateVector, ProtocolError> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(2)?;
+    if count > MAX_CLIENTS {
+        return Err(ProtocolError::TooMany("clients"));
+    }
     let mut clocks = Vec::with_capacity(count);
     for _ in 0..count {
         clocks.push((ClientID::new(reader.uint()?), reader.uint31()?));
@@ -123,6 +150,9 @@ pub fn decode_state_vector(bytes: &[u8]) -> Result<StateVector, ProtocolError> {
 pub fn decode_awareness(bytes: &[u8]) -> Result<AwarenessUpdate, ProtocolError> {
     let mut reader = Reader::new(bytes);
     let count = reader.count(3)?;
+    if count > MAX_AWARENESS {
+        return Err(ProtocolError::TooMany("awareness states"));
+    }
     let mut clients = HashMap::with_capacity(count);
     for _ in 0..count {
         let client = ClientID::new(reader.uint()?);

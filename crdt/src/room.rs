@@ -13,6 +13,7 @@ mod limits;
 mod open;
 mod part_doc;
 mod record;
+mod rest;
 mod stateless;
 mod write;
 
@@ -24,6 +25,7 @@ use crate::ids::{ConnId, DocId, IdSource, Identity, Part, Role, Timestamp};
 use awareness::Presence;
 use journal::Journal;
 use part_doc::PartDoc;
+use rest::Unread;
 
 pub use limits::Limits;
 pub use open::{OpenError, Stored};
@@ -76,10 +78,12 @@ pub enum Event {
         /// What it closed.
         part: Part,
     },
-    /// What a connection may do has changed.
+    /// What a connection may do with a part has changed. The role in the body is the one that decides.
     SetRole {
         /// The connection.
         conn: ConnId,
+        /// Which part.
+        part: Part,
         /// What it may do from now on.
         role: Role,
     },
@@ -97,6 +101,8 @@ pub enum Event {
     },
     /// Time has passed. To be sent every second or so.
     Tick,
+    /// It is the time that [`Room::flush_at`] named.
+    Flush,
 }
 
 /// What is to be done about an event, in this order.
@@ -156,25 +162,32 @@ pub struct Room {
     doc: DocId,
     body: PartDoc,
     margin: PartDoc,
+    /// The numbers of the records that have not been decoded since they were loaded.
+    unread: Unread,
     body_presence: Presence,
     margin_presence: Presence,
     journal: Journal,
     connections: BTreeMap<ConnId, Connection>,
+    /// Whether a write of somebody's was put off for want of room.
+    somebody_behind: bool,
     limits: Limits,
+    /// Told to whoever joins.
+    epoch: Option<String>,
 }
 
 /// One connection, with the parts that it has open.
 #[derive(Debug)]
 struct Connection {
     identity: Identity,
-    role: Role,
     body: Option<Joined>,
     margin: Option<Joined>,
 }
 
 /// One part that a connection has open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Joined {
+    /// What it may do with this part.
+    role: Role,
     /// What it was asked (step 1) and has not answered (step 2) yet, oldest first.
     questions: VecDeque<Question>,
     /// Updates of its that left a hole and were put off until the answer to a question: each wants an acknowledgement.
@@ -185,6 +198,22 @@ struct Joined {
     behind: bool,
     /// Whether it has sent a step 1.
     asked: bool,
+    /// Whether it has been asked what it has.
+    invited: bool,
+}
+
+impl Joined {
+    const fn new(role: Role) -> Self {
+        Self {
+            role,
+            questions: VecDeque::new(),
+            put_off: 0,
+            holes: 0,
+            behind: false,
+            asked: false,
+            invited: false,
+        }
+    }
 }
 
 /// Why a connection was asked what it has.
@@ -217,17 +246,32 @@ impl Connection {
 }
 
 impl Room {
-    fn new(doc: DocId, body: PartDoc, margin: PartDoc, journal: Journal, limits: Limits) -> Self {
+    fn new(
+        doc: DocId,
+        (body, margin): (PartDoc, PartDoc),
+        unread: Unread,
+        journal: Journal,
+        limits: Limits,
+    ) -> Self {
         Self {
             doc,
             body,
             margin,
+            unread,
             body_presence: Presence::default(),
             margin_presence: Presence::default(),
             journal,
             connections: BTreeMap::new(),
+            somebody_behind: false,
             limits,
+            epoch: None,
         }
+    }
+
+    /// Names the history that this document has: whoever joins is told. A store that is put in the place of another gives its
+    /// documents new names, so that a client knows when its copy belongs to another history.
+    pub fn set_epoch(&mut self, epoch: impl Into<String>) {
+        self.epoch = Some(epoch.into());
     }
 
     /// Which document this is.
@@ -251,19 +295,22 @@ impl Room {
                 self.stateless(now, ids, conn, part, &payload, &mut effects);
             }
             Event::Leave { conn, part } => self.leave(conn, part, &mut effects),
-            Event::SetRole { conn, role } => self.set_role(conn, role, &mut effects),
+            Event::SetRole { conn, part, role } => self.set_role(conn, part, role, &mut effects),
             Event::Committed { seq } => self.committed(seq, &mut effects),
             Event::StoreFailed { seq, reason } => self.store_failed(seq, reason, &mut effects),
             Event::Tick => self.tick(now, &mut effects),
+            Event::Flush => self.flush(now, &mut effects),
         }
         effects
     }
 
-    /// Who has the document open: connection, identity, role, and whether they have the body and the margin open.
+    /// Who has the document open: connection, identity, the higher of its roles, and whether they have the body and the margin open.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, &Identity, Role, [bool; 2])> {
         self.connections.iter().map(|(id, connection)| {
             let parts = [connection.has(Part::Body), connection.has(Part::Margin)];
-            (*id, &connection.identity, connection.role, parts)
+            let role = connection.body.iter().chain(&connection.margin);
+            let role = role.map(|joined| joined.role).max().unwrap_or(Role::Viewer);
+            (*id, &connection.identity, role, parts)
         })
     }
 
@@ -293,6 +340,12 @@ impl Room {
         }
     }
 
+    /// The last record that is on disk with all before it.
+    #[must_use]
+    pub fn saved_seq(&self) -> u64 {
+        self.journal.committed()
+    }
+
     /// Whether everything is on disk: the room can be dropped and opened again without a loss.
     #[must_use]
     pub fn is_saved(&self) -> bool {
@@ -307,7 +360,7 @@ impl Room {
 
     /// The room's copy of a part, to read. Only the room writes it.
     #[must_use]
-    pub const fn document(&self, part: Part) -> &yrs::Doc {
+    pub fn document(&self, part: Part) -> &yrs::Doc {
         self.copy(part).doc()
     }
 

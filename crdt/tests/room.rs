@@ -13,10 +13,14 @@
 mod decisions;
 #[path = "room/desk.rs"]
 mod desk;
+#[path = "room/flood.rs"]
+mod flood;
 #[path = "room/harness.rs"]
 mod harness;
 #[path = "room/presence.rs"]
 mod presence;
+#[path = "room/rest.rs"]
+mod rest;
 #[path = "room/rules.rs"]
 mod rules;
 #[path = "room/saving.rs"]

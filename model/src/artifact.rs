@@ -99,8 +99,9 @@ fn is_default(path: &Path) -> bool {
 }
 
 /// Variants by preference: fast on a CPU and near the original first; others follow by name.
-const PREFERRED: [&str; 9] = [
+const PREFERRED: [&str; 10] = [
     "q8",
+    "exact",
     "q4_exact",
     "q4",
     "int8",
@@ -164,6 +165,22 @@ impl Artifact {
             end_texts: settings.end_texts,
         })
     }
+
+    /// The files beside the graph that hold its weights.
+    #[must_use]
+    pub fn weight_files(&self) -> Vec<PathBuf> {
+        let beside = self.graph.parent().unwrap_or(&self.folder);
+        let names = external::files(&self.graph).unwrap_or_default();
+        names.keys().map(|name| beside.join(name)).collect()
+    }
+}
+
+/// How far down the list of preferred variants one stands.
+pub(crate) fn preference(variant: &str) -> usize {
+    PREFERRED
+        .iter()
+        .position(|known| *known == variant)
+        .unwrap_or(PREFERRED.len())
 }
 
 /// The graph to use: (variant, file). Looks in `onnx/` and then in the folder itself.
@@ -186,13 +203,7 @@ fn graph_of(folder: &Path, wanted: Option<&str>) -> Result<(String, PathBuf), Ar
             file: "onnx/model.onnx (or onnx/model_q4.onnx, …)".to_owned(),
         });
     }
-    let rank = |variant: &str| {
-        PREFERRED
-            .iter()
-            .position(|known| *known == variant)
-            .unwrap_or(PREFERRED.len())
-    };
-    found.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    found.sort_by(|(a, _), (b, _)| preference(a).cmp(&preference(b)).then_with(|| a.cmp(b)));
     let names: Vec<String> = found.iter().map(|(variant, _)| variant.clone()).collect();
     found
         .into_iter()
@@ -205,7 +216,7 @@ fn graph_of(folder: &Path, wanted: Option<&str>) -> Result<(String, PathBuf), Ar
 }
 
 /// `q4` for `model_q4.onnx`, `fp32` for `model.onnx`, `None` for files that are no whole decoder.
-fn variant_of(file: &str) -> Option<String> {
+pub(crate) fn variant_of(file: &str) -> Option<String> {
     let stem = file.strip_suffix(".onnx")?;
     // merged decoders are listed so that the engine can refuse them in its own words
     let rest = stem

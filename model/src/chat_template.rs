@@ -3,13 +3,15 @@ use minijinja::value::{Kwargs, merge_maps};
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde::Serialize;
 
-use crate::generate::ChatMessage;
+use crate::generate::{ChatMessage, ChatRole};
 
 /// A model's chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
     special: Vec<(String, String)>,
+    /// Whether it takes standing instructions as a turn of their own.
+    takes_system: bool,
 }
 
 const NAME: &str = "chat";
@@ -31,15 +33,53 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, without_generation_marks(source))
             .map_err(|error| words(&error))?;
-        Ok(Self { environment, special })
+        let mut template = Self {
+            environment,
+            special,
+            takes_system: true,
+        };
+        template.takes_system = template.probe_system();
+        Ok(template)
+    }
+
+    /// Whether standing instructions get into the prompt as a turn of their own. A template that can say nothing at all
+    /// is left to complain when it is used.
+    fn probe_system(&self) -> bool {
+        let (system, user) = (
+            ChatMessage::system("standing words"),
+            ChatMessage::user("asked words"),
+        );
+        let with = self.write(&[system, user.clone()], Some(0));
+        with.is_ok_and(|text| text.contains("standing words")) || self.write(&[user], Some(0)).is_err()
+    }
+
+    /// Everything that a chat of all roles makes it write, for finding out which marks it uses.
+    #[must_use]
+    pub fn specimen(&self) -> String {
+        let turns = [
+            ChatMessage::system("a"),
+            ChatMessage::user("a"),
+            ChatMessage::assistant("a"),
+            ChatMessage::user("a"),
+        ];
+        self.render(&turns, Some(0)).unwrap_or_default()
     }
 
     /// The prompt up to where the assistant's answer begins. `now` is in seconds since 1970 (UTC); without it
-    /// templates that tell the date use their own default.
+    /// templates that tell the date use their own default. Where a template knows no standing instructions (Gemma 2),
+    /// they are put before what the person says first.
     ///
     /// # Errors
     /// The template's own refusal (roles that do not alternate, say), or where it fails.
     pub fn render(&self, messages: &[ChatMessage], now: Option<u64>) -> Result<String, String> {
+        if self.takes_system {
+            self.write(messages, now)
+        } else {
+            self.write(&without_system(messages), now)
+        }
+    }
+
+    fn write(&self, messages: &[ChatMessage], now: Option<u64>) -> Result<String, String> {
         let special: Value = self
             .special
             .iter()
@@ -57,6 +97,26 @@ impl ChatTemplate {
             .map_err(|error| words(&error))?;
         template.render(values).map_err(|error| words(&error))
     }
+}
+
+/// The same chat with standing instructions in the next turn of the person.
+fn without_system(messages: &[ChatMessage]) -> Vec<ChatMessage> {
+    let mut turns = Vec::with_capacity(messages.len());
+    let mut standing: Vec<&str> = Vec::new();
+    for message in messages {
+        match message.role {
+            ChatRole::System => standing.push(&message.content),
+            ChatRole::User => {
+                standing.push(&message.content);
+                turns.push(ChatMessage::user(std::mem::take(&mut standing).join("\n\n")));
+            }
+            ChatRole::Assistant => turns.push(message.clone()),
+        }
+    }
+    if !standing.is_empty() {
+        turns.push(ChatMessage::user(standing.join("\n\n")));
+    }
+    turns
 }
 
 fn words(error: &Error) -> String {
@@ -234,6 +294,32 @@ mod tests {
         let error = render("{{ raise_exception('roles must alternate') }}", &[], None).unwrap_err();
         assert_eq!(error, "roles must alternate");
         assert!(ChatTemplate::new("{% if %}", vec![]).is_err());
+    }
+
+    #[test]
+    fn standing_instructions_go_into_the_first_turn_where_there_is_no_role_for_them() {
+        // As Gemma 2's.
+        let refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}\
+            {% for m in messages %}[{{ m.role }}: {{ m.content }}]{% endfor %}";
+        let drops =
+            "{% for m in messages if m.role != 'system' %}[{{ m.role }}: {{ m.content }}]{% endfor %}";
+        let takes = "{% for m in messages %}[{{ m.role }}: {{ m.content }}]{% endfor %}";
+        let chat = [
+            ChatMessage::system("Be brief."),
+            ChatMessage::user("Hi"),
+            ChatMessage::assistant("Ho"),
+        ];
+        for source in [refuses, drops] {
+            assert_eq!(
+                render(source, &chat, None).unwrap(),
+                "[user: Be brief.\n\nHi][assistant: Ho]"
+            );
+            assert_eq!(render(source, &chat[..1], None).unwrap(), "[user: Be brief.]");
+        }
+        assert_eq!(
+            render(takes, &chat, None).unwrap(),
+            "[system: Be brief.][user: Hi][assistant: Ho]"
+        );
     }
 
     #[test]

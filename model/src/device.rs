@@ -13,6 +13,9 @@ pub enum Provider {
     DirectMl,
     /// The processor. Always there, and always asked last.
     Cpu,
+    /// Another program, on this machine or another, behind an OpenAI-compatible endpoint. Never asked for by a local
+    /// engine.
+    Remote,
 }
 
 impl Provider {
@@ -26,6 +29,7 @@ impl Provider {
             Self::Cuda => "CUDA",
             Self::DirectMl => "DirectML",
             Self::Cpu => "CPU",
+            Self::Remote => "remote",
         }
     }
 
@@ -36,6 +40,7 @@ impl Provider {
             Self::Cuda => "CUDAExecutionProvider",
             Self::DirectMl => "DmlExecutionProvider",
             Self::Cpu => "CPUExecutionProvider",
+            Self::Remote => "none of ONNX Runtime's",
         }
     }
 }
@@ -74,25 +79,46 @@ pub struct DeviceReport {
     pub shares: Vec<Share>,
     /// Providers that were asked for and refused, in the order asked.
     pub refused: Vec<Refusal>,
-    /// ONNX Runtime's version, for example `1.32.0`.
+    /// ONNX Runtime's version, for example `1.32.0`; for [`Provider::Remote`] the machine's name.
     pub runtime: String,
-    /// Threads used for one step.
+    /// Threads used for one step; 0 where that is not known.
     pub threads: usize,
 }
 
 impl DeviceReport {
+    /// The report of a model that another program runs.
+    #[must_use]
+    pub const fn remote(host: String) -> Self {
+        Self {
+            provider: Provider::Remote,
+            shares: Vec::new(),
+            refused: Vec::new(),
+            runtime: host,
+            threads: 0,
+        }
+    }
+
+    /// What runs it, without the device: `ONNX Runtime 1.32.0`, or the machine where it is.
+    #[must_use]
+    pub fn engine(&self) -> String {
+        match self.provider {
+            Provider::Remote => format!("the engine at {}", self.runtime),
+            Provider::Cuda | Provider::DirectMl | Provider::Cpu => format!("ONNX Runtime {}", self.runtime),
+        }
+    }
+
     /// One sentence for people: where it runs, and why not on what was asked for first.
     #[must_use]
     pub fn summary(&self) -> String {
+        if self.provider == Provider::Remote {
+            return format!("runs outside this program, on {}", self.engine());
+        }
         let threads = if self.threads == 1 {
             "1 thread".to_owned()
         } else {
             format!("{} threads", self.threads)
         };
-        let mut text = format!(
-            "runs on {} ({threads}, ONNX Runtime {})",
-            self.provider, self.runtime
-        );
+        let mut text = format!("runs on {} ({threads}, {})", self.provider, self.engine());
         for refusal in &self.refused {
             text.push_str(&format!("; {} not used: {}", refusal.provider, refusal.reason));
         }

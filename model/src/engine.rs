@@ -1,7 +1,11 @@
 //! One loaded decoder graph with its cache: tokens in, scores of the next token out.
 pub mod graph;
 mod options;
+pub(crate) mod pool;
 mod session;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
 use ort::value::Tensor;
@@ -11,27 +15,32 @@ use crate::device::{DeviceReport, Provider};
 use crate::generate::kv_cache::KvCache;
 use crate::runtime::Runtime;
 use graph::Graph;
-pub use options::{EngineError, EngineOptions, LoadError};
+pub use options::{CachePlan, EngineError, EngineOptions, LoadError};
+use pool::{Place, Pool};
 
 /// Tokens of a prompt that are read in one run. Between runs a cancelled request is noticed; larger runs are
 /// hardly faster (measured: 64 tokens 2.4, 512 tokens 2.6 CPU milliseconds per token).
 pub const PREFILL_CHUNK: usize = 64;
 
-/// A graph, its cache, and the tokens in the cache.
+/// A graph, its caches, and the tokens in them.
 #[derive(Debug)]
 pub struct Engine {
     session: Session,
     graph: Graph,
-    cache: KvCache,
-    tokens: Vec<u32>,
-    /// How many of `tokens`, from the start, were read in runs of several tokens.
-    read: usize,
+    pool: Pool<KvCache>,
     capacity: usize,
     device: DeviceReport,
-    /// The bindings for one token, kept because every step but the prompt's uses them.
-    single: Option<Step>,
+    /// The bindings for one token and for drafts, by their length: they are used again and again.
+    steps: Vec<(usize, Step)>,
     logits: Vec<f32>,
+    runs: Arc<AtomicU64>,
 }
+
+/// Tokens for a trial of the cache; any will do.
+const TRIAL: [u32; 6] = [30, 41, 52, 63, 74, 85];
+
+/// How far scores of a trial may differ, as a share of their range; a cache that is not written is off by tenths of it.
+const TRIAL_TOLERANCE: f32 = 0.02;
 
 /// Inputs and outputs bound once for runs of one length.
 #[derive(Debug)]
@@ -53,27 +62,79 @@ impl Engine {
         let capacity = artifact
             .context_length
             .map_or(options.context, |limit| limit.min(options.context));
-        let in_place = opened.attention_nodes * 2 == graph.cache.len();
-        let allocator = session::cache_allocator(&opened.session, opened.report.provider);
-        let cache = KvCache::new(&graph.cache, allocator, in_place.then_some(capacity))
-            .map_err(|error| LoadError::FirstRun(error.to_string()))?;
-        Ok(Self {
+        let in_place = match options.cache {
+            CachePlan::Detect => opened.attention_nodes * 2 == graph.cache.len(),
+            CachePlan::InPlace => true,
+            CachePlan::Growing => false,
+        };
+        let first_run = |error: EngineError| LoadError::FirstRun(error.to_string());
+        let cache = |in_place: bool| {
+            let allocator = session::cache_allocator(&opened.session, opened.report.provider);
+            KvCache::new(&graph.cache, allocator, in_place.then_some(capacity))
+                .map_err(|error| first_run(error.into()))
+        };
+        let (growing, cache) = (cache(false)?, cache(in_place)?);
+        let token_bytes = graph.token_bytes();
+        let mut engine = Self {
             session: opened.session,
             graph,
-            cache,
-            tokens: Vec::new(),
-            read: 0,
+            pool: Pool::new(cache, token_bytes, options.kept_bytes),
             capacity,
             device: opened.report,
-            single: None,
+            steps: Vec::new(),
             logits: Vec::new(),
-        })
+            runs: Arc::default(),
+        };
+        if in_place && let Err(reason) = engine.try_in_place() {
+            tracing::warn!(reason, "the cache cannot be written in place, which is slower");
+            engine.pool.active_mut().cache = growing;
+        }
+        engine.reset().map_err(first_run)?;
+        engine.runs.store(0, Ordering::Relaxed);
+        Ok(engine)
+    }
+
+    /// Whether runs really write into the cache that they are given: the same tokens in one run and in two must give the
+    /// same scores, which they only do if the second run finds what the first one left.
+    fn try_in_place(&mut self) -> Result<(), String> {
+        let last = u32::try_from(self.graph.vocabulary.saturating_sub(1)).unwrap_or(u32::MAX);
+        let tokens: Vec<u32> = TRIAL.iter().map(|token| (*token).min(last)).collect();
+        if tokens.len() > self.capacity {
+            return Err("the context is too short for a trial".to_owned());
+        }
+        let words = |error: EngineError| error.to_string();
+        let whole = self.feed(&tokens).map_err(words)?.to_vec();
+        self.reset().map_err(words)?;
+        let (first, rest) = tokens.split_at(tokens.len() / 2);
+        self.feed(first).map_err(words)?;
+        let parts = self.feed(rest).map_err(words)?;
+        let (least, most) = whole.iter().fold((f32::MAX, f32::MIN), |(least, most), score| {
+            (least.min(*score), most.max(*score))
+        });
+        let apart = whole
+            .iter()
+            .zip(parts)
+            .fold(0f32, |apart, (a, b)| apart.max((a - b).abs()));
+        // NaN must not pass for equal
+        if apart <= (most - least) * TRIAL_TOLERANCE {
+            Ok(())
+        } else {
+            Err(format!(
+                "two runs differ from one by {apart} in scores from {least} to {most}"
+            ))
+        }
     }
 
     /// Tokens that the context holds.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Counts the runs of the graph, from the moment each of them begins.
+    #[must_use]
+    pub fn runs(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.runs)
     }
 
     /// Where it runs.
@@ -94,10 +155,57 @@ impl Engine {
         &self.logits
     }
 
+    /// The scores of every token of the last run of [`Self::feed_all`], or of the last one of [`Self::feed`].
+    #[must_use]
+    pub fn row(&self, index: usize) -> &[f32] {
+        let width = self.graph.vocabulary;
+        self.logits
+            .get(index * width..(index + 1) * width)
+            .unwrap_or_default()
+    }
+
+    /// Turns to the cache that has most of this prompt, or to an empty one if none has much of it. Returns how many of
+    /// the prompt's tokens, from its start, are there to be reused; [`Self::rewind`] to no more than that.
+    ///
+    /// # Errors
+    /// When an empty cache cannot be allocated.
+    pub fn turn_to(&mut self, prompt: &[u32]) -> Result<usize, EngineError> {
+        let place = self.pool.place(prompt);
+        if !matches!(place, Place::Kept(index) if self.pool.is_active(index)) {
+            self.steps.clear(); // they are bound to the cache before
+        }
+        match place {
+            Place::Kept(index) => self.pool.turn_to(index),
+            Place::Emptied(index) => {
+                self.pool.turn_to(index);
+                self.reset()?;
+            }
+            Place::New => {
+                let allocator = session::cache_allocator(&self.session, self.device.provider);
+                let in_place = self.is_in_place().then_some(self.capacity);
+                self.pool
+                    .add(KvCache::new(&self.graph.cache, allocator, in_place)?);
+            }
+        }
+        Ok(pool::common(self.reusable(), prompt))
+    }
+
+    /// What the caches of earlier requests can be reused for.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Vec<u32>> {
+        self.pool.contents()
+    }
+
+    /// Bytes of keys and values that are kept.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.pool.bytes()
+    }
+
     /// The tokens in the cache.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        &self.pool.active().tokens
     }
 
     /// The tokens at the start of the cache that were read in runs of several tokens, as prompts are.
@@ -107,13 +215,13 @@ impl Engine {
     /// numbers however the prompt was divided.
     #[must_use]
     pub fn reusable(&self) -> &[u32] {
-        self.tokens.get(..self.read).unwrap_or_default()
+        self.pool.active().reusable()
     }
 
     /// Whether the cache is one buffer that runs write into, instead of growing with every run.
     #[must_use]
-    pub const fn is_in_place(&self) -> bool {
-        self.cache.is_in_place()
+    pub fn is_in_place(&self) -> bool {
+        self.pool.active().cache.is_in_place()
     }
 
     /// Forgets what follows the first `keep` tokens, or more if the cache cannot be cut there. Returns how
@@ -122,13 +230,14 @@ impl Engine {
     /// # Errors
     /// When a cut copy cannot be allocated; then nothing is left.
     pub fn rewind(&mut self, keep: usize) -> Result<usize, EngineError> {
-        if keep >= self.tokens.len() {
-            return Ok(self.tokens.len());
+        let kept = self.pool.active_mut();
+        if keep >= kept.tokens.len() {
+            return Ok(kept.tokens.len());
         }
-        match self.cache.truncate(keep) {
+        match kept.cache.truncate(keep) {
             Ok(left) => {
-                self.tokens.truncate(left);
-                self.read = self.read.min(left);
+                kept.tokens.truncate(left);
+                kept.read = kept.read.min(left);
                 Ok(left)
             }
             Err(error) => {
@@ -143,10 +252,11 @@ impl Engine {
     /// # Errors
     /// When an empty cache cannot be allocated.
     pub fn reset(&mut self) -> Result<(), EngineError> {
-        self.tokens.clear();
-        self.read = 0;
-        self.single = None;
-        Ok(self.cache.clear()?)
+        self.steps.clear();
+        let kept = self.pool.active_mut();
+        kept.tokens.clear();
+        kept.read = 0;
+        Ok(kept.cache.clear()?)
     }
 
     /// Feeds tokens after what is cached, in one run; returns the scores of the token after the last one.
@@ -155,7 +265,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Full`], [`EngineError::Empty`], or ONNX Runtime's.
     pub fn feed(&mut self, tokens: &[u32]) -> Result<&[f32], EngineError> {
-        let needed = self.tokens.len() + tokens.len();
+        self.run(tokens, false)?;
+        Ok(&self.logits)
+    }
+
+    /// The same, and keeps the scores after every one of the tokens: see [`Self::row`].
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub fn feed_all(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+        self.run(tokens, true)
+    }
+
+    fn run(&mut self, tokens: &[u32], all: bool) -> Result<(), EngineError> {
+        let needed = self.tokens().len() + tokens.len();
         if tokens.is_empty() {
             return Err(EngineError::Empty);
         }
@@ -165,29 +288,27 @@ impl Engine {
                 needed,
             });
         }
-        if self.cache.is_in_place() {
-            self.feed_in_place(tokens)?;
-        } else if let Err(error) = self.feed_growing(tokens) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        if self.is_in_place() {
+            self.feed_in_place(tokens, all)?;
+        } else if let Err(error) = self.feed_growing(tokens, all) {
             self.reset()?;
             return Err(error);
         }
-        if tokens.len() > 1 && self.read == self.tokens.len() {
-            self.read = needed;
-        }
-        self.tokens.extend_from_slice(tokens);
-        Ok(&self.logits)
+        self.pool.fed(tokens);
+        Ok(())
     }
 
-    fn feed_in_place(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
-        let past = self.tokens.len();
-        let kept = if tokens.len() == 1 {
-            self.single.take()
-        } else {
-            None
-        };
+    fn feed_in_place(&mut self, tokens: &[u32], all: bool) -> Result<(), EngineError> {
+        let past = self.tokens().len();
+        let is_kept = all || tokens.len() == 1;
+        let kept = self
+            .steps
+            .iter()
+            .position(|(length, _)| is_kept && *length == tokens.len());
         let mut step = match kept {
-            Some(step) => step,
-            None => self.bind(tokens.len())?,
+            Some(index) => self.steps.swap_remove(index).1,
+            None => self.bind(tokens.len(), all)?,
         };
         write(&mut step.ids, tokens.iter().map(|token| i64::from(*token)));
         write(&mut step.positions, (past..).map(|position| position as i64));
@@ -203,10 +324,11 @@ impl Engine {
         )?;
         {
             let outputs = self.session.run_binding(&step.binding)?;
-            keep_last_row(&mut self.logits, &outputs, self.graph.vocabulary)?;
+            let rows = if all { tokens.len() } else { 1 };
+            keep_last_rows(&mut self.logits, &outputs, rows * self.graph.vocabulary)?;
         }
-        if tokens.len() == 1 {
-            self.single = Some(step);
+        if is_kept {
+            self.steps.push((tokens.len(), step));
         }
         Ok(())
     }
@@ -219,7 +341,7 @@ impl Engine {
         Ok(())
     }
 
-    fn bind(&mut self, length: usize) -> Result<Step, ort::Error> {
+    fn bind(&mut self, length: usize, all: bool) -> Result<Step, ort::Error> {
         let row = || Tensor::from_array(([1usize, length], vec![0i64; length]));
         let mut step = Step {
             binding: self.session.create_binding()?,
@@ -229,18 +351,20 @@ impl Engine {
         self.bind_tokens(&mut step)?;
         let mut rows = length;
         if let Some(keep) = &self.graph.keep {
-            step.binding.bind_input(keep.name.as_str(), &keep.tensor()?)?;
-            rows = 1;
+            rows = if all { length } else { 1 };
+            step.binding.bind_input(keep.name.as_str(), &keep.tensor(rows)?)?;
         }
         let allocator = ort::memory::Allocator::default();
         let mut logits = Tensor::<f32>::new(&allocator, [1, rows, self.graph.vocabulary])?;
         step.binding.bind_output("logits", &mut logits)?;
-        self.cache.bind(&self.graph.cache, &mut step.binding)?;
+        let cache = &mut self.pool.active_mut().cache;
+        cache.bind(&self.graph.cache, &mut step.binding)?;
         Ok(step)
     }
 
-    fn feed_growing(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
-        let past = self.tokens.len();
+    fn feed_growing(&mut self, tokens: &[u32], all: bool) -> Result<(), EngineError> {
+        let past = self.tokens().len();
+        let rows = if all { tokens.len() } else { 1 };
         let (new, total) = (tokens.len(), past + tokens.len());
         let ids: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
         let mut inputs: Vec<(std::borrow::Cow<'_, str>, SessionInputValue<'_>)> = vec![
@@ -261,18 +385,19 @@ impl Engine {
             ));
         }
         if let Some(keep) = &self.graph.keep {
-            inputs.push((keep.name.clone().into(), keep.tensor()?.into()));
+            inputs.push((keep.name.clone().into(), keep.tensor(rows)?.into()));
         }
-        for (slot, value) in self.graph.cache.iter().zip(self.cache.take()) {
+        let cache = &mut self.pool.active_mut().cache;
+        for (slot, value) in self.graph.cache.iter().zip(cache.take()) {
             inputs.push((slot.past.clone().into(), value.into()));
         }
         let mut outputs = self.session.run(SessionInputs::<'_, '_, 0>::ValueMap(inputs))?;
-        keep_last_row(&mut self.logits, &outputs, self.graph.vocabulary)?;
+        keep_last_rows(&mut self.logits, &outputs, rows * self.graph.vocabulary)?;
         for slot in &self.graph.cache {
             let value = outputs
                 .remove(&slot.present)
                 .ok_or_else(|| ort::Error::new(format!("the model returned no `{}`", slot.present)))?;
-            self.cache.put(value);
+            cache.put(value);
         }
         Ok(())
     }
@@ -284,10 +409,10 @@ fn write(tensor: &mut Tensor<i64>, values: impl Iterator<Item = i64>) {
     }
 }
 
-fn keep_last_row(
+fn keep_last_rows(
     logits: &mut Vec<f32>,
     outputs: &ort::session::SessionOutputs<'_>,
-    vocabulary: usize,
+    length: usize,
 ) -> Result<(), ort::Error> {
     let output = outputs
         .get("logits")
@@ -295,7 +420,7 @@ fn keep_last_row(
     let (_, scores) = output.try_extract_tensor::<f32>()?;
     let last = scores
         .len()
-        .checked_sub(vocabulary)
+        .checked_sub(length)
         .and_then(|start| scores.get(start..))
         .ok_or_else(|| ort::Error::new("the model returned fewer scores than its vocabulary has tokens"))?;
     logits.clear();

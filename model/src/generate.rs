@@ -1,13 +1,17 @@
 //! Text generation as callers see it: a request in, a stream of text out.
+pub mod confidence;
 pub mod kv_cache;
+pub(crate) mod lookup;
+pub(crate) mod pace;
 pub(crate) mod run;
 pub mod sampler;
+pub mod steps;
 pub mod stop;
 pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
-use crate::info::ModelInfo;
+use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
 use stop::StopCondition;
 use stream::Generation;
@@ -73,6 +77,32 @@ pub struct GenerateRequest {
     pub params: SamplingParams,
     /// When to end.
     pub stop: StopCondition,
+    /// For whom, and how soon.
+    #[serde(default)]
+    pub turn: Turn,
+}
+
+/// For whom a request is and how soon it is wanted: who waits for the same model takes turns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Turn {
+    /// The person who asked; those whose last turn is longest ago come first.
+    pub requester: String,
+    /// How soon.
+    pub priority: Priority,
+}
+
+/// How soon an answer is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Whenever there is time.
+    Background,
+    /// Somebody waits for a proposal.
+    #[default]
+    Proposal,
+    /// Somebody is typing: a few words, out of date with the next key.
+    Typing,
 }
 
 impl GenerateRequest {
@@ -87,6 +117,7 @@ impl GenerateRequest {
                 max_tokens,
                 ..StopCondition::default()
             },
+            turn: Turn::default(),
         }
     }
 }
@@ -96,10 +127,12 @@ impl GenerateRequest {
 #[non_exhaustive]
 pub enum GenerateError {
     /// The queue is full; asking again later may work.
-    #[error("the model is busy: {waiting} requests are waiting already; try again when one of them is done")]
+    #[error("the model is busy: {waiting} requests are waiting already; try again in about {seconds} s")]
     Busy {
         /// Requests in the queue.
         waiting: usize,
+        /// How long those that wait will take at most, at the speed of the last minutes.
+        seconds: u64,
     },
     /// Prompt and answer do not fit; a shorter prompt may work.
     #[error(
@@ -122,15 +155,46 @@ pub enum GenerateError {
     Gone,
 }
 
+/// How fast a model works, in tokens per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Tokens of prompts read.
+    pub prefill: f64,
+    /// Tokens of answers written.
+    pub decode: f64,
+}
+
 /// Something that answers chats with text: a [`Worker`](crate::worker::Worker), or a script in a test.
 pub trait Generator: Send + Sync + std::fmt::Debug {
     /// Who answers.
     fn info(&self) -> &ModelInfo;
 
-    /// How many tokens this text is, without any that a chat template adds. Cheap; runs on the caller's thread.
+    /// What it can do beyond answering chats.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::LOCAL
+    }
+
+    /// How many tokens this text is, without any that a chat template adds. Runs on the caller's thread and takes about
+    /// a microsecond a token: from async code, count long texts where blocking is allowed.
     fn count_tokens(&self, text: &str) -> usize;
 
-    /// Puts a request in the queue and returns at once; the text comes through the [`Generation`].
+    /// How fast it is now, as far as it is known; when it was loaded, unless it keeps watch.
+    fn pace(&self) -> Pace {
+        let info = self.info();
+        Pace {
+            prefill: info.prefill_tokens_per_second,
+            decode: info.decode_tokens_per_second,
+        }
+    }
+
+    /// How many of a request's tokens have been read before and need not be read again. Runs on the caller's thread, as
+    /// [`Self::count_tokens`] does.
+    fn cached_tokens(&self, _request: &GenerateRequest) -> usize {
+        0
+    }
+
+    /// Puts a request in the queue and returns without waiting for it; the text comes through the [`Generation`]. Making
+    /// the prompt's tokens runs on the caller's thread, as in [`Self::count_tokens`].
     ///
     /// # Errors
     /// [`GenerateError::Busy`] when the queue is full, [`GenerateError::Gone`] when the worker has ended,

@@ -26,3 +26,39 @@ pub struct ModelInfo {
     /// How long loading took, in milliseconds, the measurement included.
     pub load_ms: u64,
 }
+
+/// What a generator can do beyond answering chats. Callers that need more than there is do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// Tokens are counted as the model counts them; otherwise they are estimated, rather too many than too few.
+    pub exact_tokens: bool,
+    /// An answer can be begun for the model; otherwise it is asked to begin so, and may not.
+    pub answer_prefix: bool,
+    /// Answers come with the probabilities of their tokens.
+    pub logprobs: bool,
+    /// Sampling heeds `top_k`, `min_p` and the penalty on repetition.
+    pub full_sampling: bool,
+    /// The text stays on this machine.
+    pub private: bool,
+}
+
+impl Capabilities {
+    /// A model in this process.
+    pub const LOCAL: Self = Self {
+        exact_tokens: true,
+        answer_prefix: true,
+        logprobs: true,
+        full_sampling: true,
+        private: true,
+    };
+
+    /// A model behind an OpenAI-compatible endpoint.
+    pub const REMOTE: Self = Self {
+        exact_tokens: false,
+        answer_prefix: false,
+        logprobs: false,
+        full_sampling: false,
+        private: false,
+    };
+}

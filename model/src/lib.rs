@@ -5,16 +5,22 @@
 //!
 //! Reading order: [`config`] (where things lie on disk), [`artifact`] (a model folder), [`runtime`] and
 //! [`device`] (ONNX Runtime and where it runs), [`engine`] (one loaded graph), [`tokenizer`] and
-//! [`chat_template`] (text to tokens and back), [`generate`] (what callers use), [`worker`] (the thread).
+//! [`chat_template`] (text to tokens and back), [`generate`] (what callers use), [`worker`] (the thread); then
+//! [`remote`] (the same on another machine), [`gguf`] and [`manager`] (how models get here).
 
 pub mod artifact;
 pub mod chat_template;
 pub mod config;
 pub mod device;
 pub mod engine;
+mod files;
 pub mod generate;
+pub mod gguf;
+mod http;
 pub mod info;
+pub mod manager;
 mod native;
+pub mod remote;
 pub mod runtime;
 pub mod tokenizer;
 pub mod worker;
@@ -22,11 +28,13 @@ pub mod worker;
 pub use artifact::{Artifact, ArtifactError};
 pub use config::Locations;
 pub use device::{DeviceReport, Provider, Refusal};
-pub use engine::{EngineOptions, LoadError};
+pub use engine::{CachePlan, EngineOptions, LoadError};
+pub use generate::confidence::{Span, TokenScore};
 pub use generate::sampler::SamplingParams;
 pub use generate::stop::StopCondition;
-pub use generate::stream::{Chunk, FinishReason, Generation, GenerationSender, Summary};
-pub use generate::{ChatMessage, ChatRole, GenerateError, GenerateRequest, Generator};
-pub use info::ModelInfo;
+pub use generate::stream::{Chunk, Drafts, FinishReason, Generation, GenerationSender, Summary};
+pub use generate::{ChatMessage, ChatRole, GenerateError, GenerateRequest, Generator, Pace, Priority, Turn};
+pub use info::{Capabilities, ModelInfo};
+pub use remote::{RemoteEngine, RemoteError, RemoteOptions};
 pub use runtime::{Runtime, RuntimeError};
 pub use worker::Worker;

@@ -10,7 +10,22 @@ use tokenizers::decoders::DecoderWrapper;
 pub struct TextTokenizer {
     inner: Arc<Tokenizer>,
     special: Arc<[String]>,
-    byte_level: bool,
+    /// Texts that mean something to the chat template, the longest first.
+    marks: Arc<[String]>,
+    spelling: Spelling,
+    /// A token for one ASCII byte, where bytes have tokens of their own.
+    byte: Option<u32>,
+}
+
+/// How tokens spell text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// Every character of a token stands for a byte, as in GPT-2.
+    Bytes,
+    /// As the tokenizer's decoder says; bytes that no token covers have tokens such as `<0xE2>`.
+    Fallback,
+    /// As the tokenizer's decoder says.
+    Pieces,
 }
 
 impl TextTokenizer {
@@ -28,23 +43,52 @@ impl TextTokenizer {
         // exported settings for training batches would cut or fill prompts
         let _ = inner.with_truncation(None);
         inner.with_padding(None);
-        let byte_level = match inner.get_decoder() {
-            Some(DecoderWrapper::ByteLevel(_)) => true,
+        let spelling = match inner.get_decoder() {
+            Some(DecoderWrapper::ByteLevel(_)) => Spelling::Bytes,
+            Some(DecoderWrapper::ByteFallback(_)) => Spelling::Fallback,
             Some(DecoderWrapper::Sequence(parts)) => {
-                matches!(parts.get_decoders(), [DecoderWrapper::ByteLevel(_)])
+                let parts = parts.get_decoders();
+                if matches!(parts, [DecoderWrapper::ByteLevel(_)]) {
+                    Spelling::Bytes
+                } else if parts
+                    .iter()
+                    .any(|part| matches!(part, DecoderWrapper::ByteFallback(_)))
+                {
+                    Spelling::Fallback
+                } else {
+                    Spelling::Pieces
+                }
             }
-            _ => false,
+            _ => Spelling::Pieces,
         };
         let special = inner
             .get_added_tokens_decoder()
             .into_values()
             .filter(|token| token.special)
             .map(|token| token.content);
+        let special: Vec<String> = special.filter(|text| !text.is_empty()).collect();
         Self {
-            special: special.filter(|text| !text.is_empty()).collect(),
+            marks: longest_first(special.clone()),
+            special: special.into(),
+            byte: inner.token_to_id("<0x41>"),
             inner: Arc::new(inner),
-            byte_level,
+            spelling,
         }
+    }
+
+    /// Notes which added tokens a chat template uses, so that [`Self::defuse`] covers them even when they are not
+    /// declared special. `template` is its source and whatever it has rendered.
+    #[must_use]
+    pub fn guarding(mut self, template: &[&str]) -> Self {
+        let used = |text: &str| template.iter().any(|template| template.contains(text));
+        let added = self
+            .inner
+            .get_added_tokens_decoder()
+            .into_values()
+            .filter(|token| !token.special && is_mark(&token.content) && used(&token.content))
+            .map(|token| token.content);
+        self.marks = longest_first(self.special.iter().cloned().chain(added).collect());
+        self
     }
 
     /// The tokens of a text in which the texts of special tokens mean those tokens, as a chat template writes them.
@@ -73,16 +117,17 @@ impl TextTokenizer {
         self.inner.token_to_id(text)
     }
 
-    /// A person's text made safe for a chat template: texts of special tokens in it get a space after their
-    /// first character, so that what somebody wrote in a document cannot end its turn or start another.
+    /// A person's text made safe for a chat template: texts of special tokens in it, and of others that the template
+    /// uses, get a space after their first character, so that what somebody wrote in a document cannot end its turn
+    /// or start another.
     #[must_use]
     pub fn defuse(&self, text: &str) -> String {
         let mut safe = text.to_owned();
-        for special in self.special.iter() {
-            if safe.contains(special.as_str()) {
-                let first = special.chars().next().map_or(0, char::len_utf8);
-                let (start, rest) = special.split_at(first);
-                safe = safe.replace(special.as_str(), &format!("{start} {rest}"));
+        for mark in self.marks.iter() {
+            if safe.contains(mark.as_str()) {
+                let first = mark.chars().next().map_or(0, char::len_utf8);
+                let (start, rest) = mark.split_at(first);
+                safe = safe.replace(mark.as_str(), &format!("{start} {rest}"));
             }
         }
         safe
@@ -102,13 +147,37 @@ impl TextTokenizer {
     fn is_special(&self, token: &str) -> bool {
         self.special.iter().any(|special| special == token)
     }
+
+    /// The byte that a token stands for, where bytes have tokens of their own.
+    fn byte_of_token(&self, token: u32) -> Option<u8> {
+        if self.spelling != Spelling::Fallback {
+            return None;
+        }
+        let text = self.inner.id_to_token(token)?;
+        let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
+        u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 2)
+    }
+}
+
+/// Whether a text can be a mark in a template rather than an ordinary word or space.
+fn is_mark(text: &str) -> bool {
+    text.trim().chars().count() >= 3
+        && text
+            .chars()
+            .any(|char| !char.is_alphanumeric() && !char.is_whitespace())
+}
+
+fn longest_first(mut texts: Vec<String>) -> Arc<[String]> {
+    texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    texts.dedup();
+    texts.into()
 }
 
 /// Turns tokens into text as they come; what may be part of a character waits for its rest.
 #[derive(Debug)]
 pub struct Detokenizer {
     tokenizer: TextTokenizer,
-    /// Byte-level tokenizers: bytes of a character that is not whole yet.
+    /// Bytes of a character that is not whole yet, where tokens are bytes.
     bytes: Vec<u8>,
     /// Others: the last tokens, decoded together because some decoders look at neighbours.
     window: Vec<u32>,
@@ -122,13 +191,26 @@ const LONGEST_CHARACTER: usize = 4;
 impl Detokenizer {
     /// The text that this token completes. Special tokens have none.
     pub fn push(&mut self, token: u32) -> String {
-        if self.tokenizer.byte_level {
+        if self.tokenizer.spelling == Spelling::Bytes {
             let text = self.tokenizer.inner.id_to_token(token).unwrap_or_default();
             if !self.tokenizer.is_special(&text) {
                 push_bytes(&text, &mut self.bytes);
             }
             return take_whole(&mut self.bytes);
         }
+        if let Some(byte) = self.tokenizer.byte_of_token(token) {
+            self.bytes.push(byte);
+            // What follows is not at the beginning, where decoders drop a space; which byte came before does not matter.
+            self.window.clear();
+            self.window.extend(self.tokenizer.byte);
+            self.shown = self.window.len();
+            return take_whole(&mut self.bytes);
+        }
+        let broken = String::from_utf8_lossy(&std::mem::take(&mut self.bytes)).into_owned();
+        broken + &self.piece(token)
+    }
+
+    fn piece(&mut self, token: u32) -> String {
         self.window.push(token);
         let text = self.pending();
         let waiting = self.window.len() - self.shown;
@@ -145,18 +227,28 @@ impl Detokenizer {
     /// What is left at the end; a character without its end becomes U+FFFD.
     #[must_use]
     pub fn finish(self) -> String {
-        if self.tokenizer.byte_level {
-            return String::from_utf8_lossy(&self.bytes).into_owned();
-        }
-        self.pending()
+        String::from_utf8_lossy(&self.bytes).into_owned() + &self.pending()
     }
 
     /// The text of the window's new tokens: the whole window's without that of its shown part.
     fn pending(&self) -> String {
+        if self.shown == self.window.len() {
+            return String::new();
+        }
         let decode = |ids: &[u32]| self.tokenizer.inner.decode(ids, true).unwrap_or_default();
         let before = decode(self.window.get(..self.shown).unwrap_or_default());
         let whole = decode(&self.window);
-        whole.strip_prefix(before.as_str()).unwrap_or_default().to_owned()
+        // a decoder may change what it said before; what was shown stays, and what is new must not be lost
+        let same = whole
+            .bytes()
+            .zip(before.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
+        let same = (0..=same)
+            .rev()
+            .find(|at| whole.is_char_boundary(*at))
+            .unwrap_or(0);
+        whole.get(same..).unwrap_or_default().to_owned()
     }
 }
 

@@ -2,17 +2,20 @@
 mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::artifact::Artifact;
 use crate::chat_template::ChatTemplate;
+use crate::device::DeviceReport;
+use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::pace::PaceKeeper;
 use crate::generate::run::{self, Job, Prompt};
 use crate::generate::stream::{Generation, GenerationSender};
-use crate::generate::{GenerateError, GenerateRequest, Generator};
+use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
@@ -33,12 +36,33 @@ struct Shared {
     clock: Option<fn() -> u64>,
     queue: Arc<Queue<Job>>,
     ending: Arc<AtomicBool>,
+    pace: Arc<PaceKeeper>,
+    runs: Arc<AtomicU64>,
+    /// What the caches held after the last request.
+    kept: Arc<Mutex<Vec<Vec<u32>>>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread tells once the model is loaded.
+#[derive(Debug)]
+struct Loaded {
+    device: DeviceReport,
+    capacity: usize,
+    pace: Arc<PaceKeeper>,
+    runs: Arc<AtomicU64>,
 }
 
 impl Waiting for Job {
     fn is_abandoned(&self) -> bool {
         self.reader.is_cancelled()
+    }
+
+    fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    fn cost(&self) -> Duration {
+        self.cost
     }
 }
 
@@ -56,29 +80,46 @@ impl Worker {
         })?;
         let template = ChatTemplate::new(&artifact.chat_template, artifact.special_texts.clone())
             .map_err(LoadError::Template)?;
+        let tokenizer = tokenizer.guarding(&[&artifact.chat_template, &template.specimen()]);
         let mut end_tokens = artifact.end_tokens.clone();
         end_tokens.extend(artifact.end_texts.iter().filter_map(|text| tokenizer.id_of(text)));
 
         let clock = options.clock;
         let queue = Arc::new(Queue::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
+        let kept = Arc::<Mutex<Vec<Vec<u32>>>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
-            let (queue, ending) = (Arc::clone(&queue), Arc::clone(&ending));
+            let (queue, ending, kept) = (Arc::clone(&queue), Arc::clone(&ending), Arc::clone(&kept));
             move || {
+                let _until = Queue::until_dropped(Arc::clone(&queue));
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let mut engine = match opened {
+                let (mut engine, pace) = match opened {
                     Ok((engine, speed)) => {
-                        drop(loaded.send(Ok((engine.device().clone(), engine.capacity(), speed))));
-                        engine
+                        let pace = Arc::new(PaceKeeper::new(speed));
+                        let told = Loaded {
+                            device: engine.device().clone(),
+                            capacity: engine.capacity(),
+                            pace: Arc::clone(&pace),
+                            runs: engine.runs(),
+                        };
+                        drop(loaded.send(Ok(told)));
+                        (engine, pace)
                     }
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
                 while let Some(job) = queue.pop() {
-                    serve(&mut engine, &tokenizer, &end_tokens, &job, &ending);
+                    serve(&mut engine, &job, || run::Surroundings {
+                        tokenizer: &tokenizer,
+                        end_tokens: &end_tokens,
+                        ending: &ending,
+                        pace: &pace,
+                        drafts: options.drafts,
+                    });
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = engine.kept();
                 }
             }
         };
@@ -86,15 +127,21 @@ impl Worker {
             .name("model".into())
             .spawn(body)
             .map_err(|error| LoadError::Thread(error.to_string()))?;
-        let (device, context_length, speed) = result
+        let Loaded {
+            device,
+            capacity,
+            pace,
+            runs,
+        } = result
             .recv()
             .map_err(|_| LoadError::Thread("it ended while loading".into()))??;
+        let speed = pace.now();
         let info = ModelInfo {
             id: artifact.id,
             name: artifact.name,
             licence: artifact.licence,
             quantisation: artifact.quantisation,
-            context_length,
+            context_length: capacity,
             device,
             prefill_tokens_per_second: speed.prefill,
             decode_tokens_per_second: speed.decode,
@@ -115,6 +162,9 @@ impl Worker {
                 clock,
                 queue,
                 ending,
+                pace,
+                runs,
+                kept,
                 thread: Some(thread),
             }),
         })
@@ -126,12 +176,26 @@ impl Worker {
         &self.shared.tokenizer
     }
 
+    /// How often the graph has been run since it was measured; a run is counted when it begins.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.shared.runs.load(Ordering::Relaxed)
+    }
+
     /// The tokens that the model would read for a request, as its template and tokenizer make them.
     ///
     /// # Errors
     /// [`GenerateError::Template`].
     pub fn prompt_tokens(&self, request: &GenerateRequest) -> Result<Vec<u32>, GenerateError> {
         Ok(self.prompt(request)?.tokens)
+    }
+
+    /// How long a request takes at most, at the present pace.
+    fn cost(&self, prompt_tokens: usize, tokens: usize) -> Duration {
+        let pace = self.pace();
+        let tokens = tokens.min(self.shared.info.context_length);
+        let seconds = prompt_tokens as f64 / pace.prefill.max(1.0) + tokens as f64 / pace.decode.max(1.0);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 1024)
     }
 
     fn prompt(&self, request: &GenerateRequest) -> Result<Prompt, GenerateError> {
@@ -149,8 +213,26 @@ impl Generator for Worker {
         self.shared.tokenizer.count(text)
     }
 
+    fn pace(&self) -> Pace {
+        self.shared.pace.now()
+    }
+
+    fn cached_tokens(&self, request: &GenerateRequest) -> usize {
+        let Ok(prompt) = self.prompt(request) else {
+            return 0;
+        };
+        let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = kept.iter().map(|kept| common(kept, &prompt.tokens)).max();
+        longest.unwrap_or(0)
+    }
+
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
         let prompt = self.prompt(&request)?;
+        if prompt.tokens.is_empty() {
+            return Err(GenerateError::Template(
+                "it makes an empty prompt of them".to_owned(),
+            ));
+        }
         let limit = self.shared.info.context_length.saturating_sub(1);
         if prompt.tokens.len() > limit {
             return Err(GenerateError::PromptTooLong {
@@ -159,16 +241,22 @@ impl Generator for Worker {
             });
         }
         // room for every piece of the answer: a slow reader never holds up the model for others
+        let prompt_tokens = prompt.tokens.len();
         let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
         let (reader, generation) = Generation::channel(room);
         let job = Job {
             prompt,
             params: request.params,
+            cost: self.cost(prompt_tokens, request.stop.max_tokens),
             stop: request.stop,
+            turn: request.turn,
             reader,
         };
         self.shared.queue.push(job).map_err(|refused| match refused {
-            Refused::Full(waiting) => GenerateError::Busy { waiting },
+            Refused::Full(waiting, cost) => GenerateError::Busy {
+                waiting,
+                seconds: cost.as_secs() + 1,
+            },
             Refused::Closed => GenerateError::Gone,
         })?;
         Ok(generation)
@@ -187,10 +275,8 @@ impl Drop for Shared {
 }
 
 /// Runs one job. After a panic the cache is empty and the next job runs.
-fn serve(engine: &mut Engine, tokenizer: &TextTokenizer, end_tokens: &[u32], job: &Job, ending: &AtomicBool) {
-    let calm = guard(&job.reader, || {
-        run::run(engine, tokenizer, end_tokens, job, ending);
-    });
+fn serve<'a>(engine: &mut Engine, job: &Job, around: impl FnOnce() -> run::Surroundings<'a>) {
+    let calm = guard(&job.reader, || run::run(engine, job, &around()));
     if !calm && let Err(error) = engine.reset() {
         tracing::error!(%error, "the cache could not be emptied");
     }
@@ -211,13 +297,6 @@ fn guard(reader: &GenerationSender, body: impl FnOnce()) -> bool {
     false
 }
 
-/// Tokens per second.
-#[derive(Debug, Clone, Copy)]
-struct Speed {
-    prefill: f64,
-    decode: f64,
-}
-
 /// Text for the measurement: ordinary English, about 70 tokens.
 const SAMPLE: &str = "The committee met again in the old library on the first Monday of the month. Rain had kept most of \
     the visitors away, and those who came spoke quietly about the plans for the garden, the price of paper, and whether \
@@ -227,14 +306,14 @@ const SAMPLE: &str = "The committee met again in the old library on the first Mo
 const SAMPLE_STEPS: usize = 6;
 
 /// A short run of the real thing: it also makes the first request as fast as later ones.
-fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Speed, LoadError> {
+fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Pace, LoadError> {
     let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
     let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
     let known = engine.vocabulary();
     tokens.retain(|token| (*token as usize) < known);
     tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + 2)));
     let Some(&next) = tokens.first() else {
-        return Ok(Speed {
+        return Ok(Pace {
             prefill: 0.0,
             decode: 0.0,
         });
@@ -251,7 +330,8 @@ fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Speed, Load
     }
     let decode = SAMPLE_STEPS as f64 / start.elapsed().as_secs_f64().max(1e-9);
     engine.rewind(0).map_err(failed)?;
-    Ok(Speed { prefill, decode })
+    engine.runs().store(0, Ordering::Relaxed);
+    Ok(Pace { prefill, decode })
 }
 
 #[cfg(test)]

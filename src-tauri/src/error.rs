@@ -5,16 +5,16 @@ use serde::Serialize;
 /// What a command answers when it cannot do what was asked.
 #[derive(Debug, Clone, Serialize, thiserror::Error)]
 #[error("{message}")]
-pub struct IpcError {
+pub(crate) struct IpcError {
     /// For the page to switch on.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// For people.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl IpcError {
     /// The link with that number is not open (any more).
-    pub fn no_such_link(link: u32) -> Self {
+    pub(crate) fn no_such_link(link: u32) -> Self {
         Self {
             code: "no_such_link",
             message: format!("the connection {link} to the local relay is closed"),
@@ -22,10 +22,18 @@ impl IpcError {
     }
 
     /// The request is not of the form that the command takes.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self {
             code: "bad_request",
             message: message.into(),
+        }
+    }
+
+    /// The system refuses what was asked of it.
+    pub(crate) fn system(what: &str, error: &std::io::Error) -> Self {
+        Self {
+            code: "system",
+            message: format!("{what}: {error}"),
         }
     }
 }

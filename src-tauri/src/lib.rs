@@ -1,11 +1,13 @@
 //! The desktop window: one page, an embedded relay with a local store, and its AI peers.
 //!
 //! **Invariant:** the page reaches the relay through [`window_link`] and [`commands`] only; it has no
-//! other way to a document, a file or the network.
+//! other way to a document, a file or the network. What leaves the window goes through [`outside`].
 
 mod commands;
 mod config;
 mod error;
+mod outside;
+mod problem;
 mod runtime;
 mod window_link;
 
@@ -25,7 +27,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         )
         .with_writer(std::io::stderr)
         .init();
-    let background = runtime::start(&config)?;
+    let background = match runtime::start(&config) {
+        Ok(background) => background,
+        Err(problem) => {
+            tracing::error!("{problem:#}");
+            problem::show(&problem)?;
+            anyhow::bail!("it could not start; what was wrong is said above, and was in its window");
+        }
+    };
     let relay = background.relay();
     let page = format!("index.html#/d/{}", background.first_document()?);
     let app = tauri::Builder::default()
@@ -35,17 +44,23 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             commands::link_open,
             commands::link_send,
             commands::link_close,
-            commands::api_request
+            commands::api_request,
+            commands::follow_link,
+            commands::save_text
         ])
         .setup(move |app| {
             WebviewWindowBuilder::new(app, "main", WebviewUrl::App(page.into()))
                 .title("Inkling")
                 .inner_size(1240.0, 820.0)
                 .min_inner_size(420.0, 420.0)
+                .on_document_title_changed(|window, title| {
+                    // A window that refuses its title is on its way out.
+                    drop(window.set_title(&title));
+                })
                 .build()?;
             Ok(())
         })
-        .build(tauri::generate_context!())
+        .build(context())
         .context("the window could not be opened; is a display available?")?;
     app.run(|handle, event| {
         if matches!(event, tauri::RunEvent::ExitRequested { .. }) {
@@ -54,4 +69,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     });
     background.shutdown();
     Ok(())
+}
+
+/// The configuration and the page, which are built into the program: here, so that they are in it once.
+fn context() -> tauri::Context {
+    tauri::generate_context!()
 }

@@ -12,6 +12,7 @@ use crate::config::Config;
 pub(crate) struct Background {
     runtime: tokio::runtime::Runtime,
     relay: Relay,
+    peers: Option<ai::AiPeers>,
 }
 
 /// Opens the store and starts everything. The model loads meanwhile; the window does not wait for it.
@@ -23,14 +24,19 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Background> {
     let relay = runtime
         .block_on(Relay::open(RelayConfig::desktop(data.join("inkling.sqlite"))))
         .with_context(|| format!("the document store in {} cannot be opened", data.display()))?;
-    if !config.no_ai {
+    let peers = (!config.no_ai).then(|| {
         let settings = ai::AiConfig {
             model: config.model.clone(),
             ort: config.ort.clone(),
         };
-        runtime.spawn(ai::run(relay.clone(), settings));
-    }
-    Ok(Background { runtime, relay })
+        let _entered = runtime.enter();
+        ai::AiPeers::start(relay.clone(), settings)
+    });
+    Ok(Background {
+        runtime,
+        relay,
+        peers,
+    })
 }
 
 impl Background {
@@ -49,9 +55,14 @@ impl Background {
         self.runtime.handle().clone()
     }
 
-    /// Brings everything that the relay holds to the disk and ends its tasks.
+    /// Lets the AI peers say goodbye, brings everything that the relay holds to the disk and ends its tasks.
     pub(crate) fn shutdown(self) {
-        self.runtime.block_on(self.relay.shutdown());
+        self.runtime.block_on(async {
+            if let Some(peers) = self.peers {
+                peers.stop().await;
+            }
+            self.relay.shutdown().await;
+        });
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     }
 }

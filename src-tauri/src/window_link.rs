@@ -16,7 +16,7 @@ use crate::error::IpcError;
 
 /// The links that are open, by number.
 #[derive(Debug)]
-pub struct WindowLinks {
+pub(crate) struct WindowLinks {
     relay: Relay,
     runtime: tokio::runtime::Handle,
     next: AtomicU32,
@@ -25,7 +25,7 @@ pub struct WindowLinks {
 
 impl WindowLinks {
     /// Links to `relay`, whose tasks run on `runtime`.
-    pub fn new(relay: Relay, runtime: tokio::runtime::Handle) -> Self {
+    pub(crate) fn new(relay: Relay, runtime: tokio::runtime::Handle) -> Self {
         Self {
             relay,
             runtime,
@@ -35,7 +35,7 @@ impl WindowLinks {
     }
 
     /// Opens a link; what the relay sends goes to `channel`.
-    pub fn open(&self, channel: Channel<InvokeResponseBody>) -> u32 {
+    pub(crate) fn open(&self, channel: Channel<InvokeResponseBody>) -> u32 {
         let link = self.next.fetch_add(1, Ordering::Relaxed);
         let _inside = self.runtime.enter();
         let mut pipe = self.relay.connect_hocuspocus();
@@ -57,7 +57,7 @@ impl WindowLinks {
     }
 
     /// Hands a frame to the relay; waits while the relay's queue is full.
-    pub async fn send(&self, link: u32, frame: Bytes) -> Result<(), IpcError> {
+    pub(crate) async fn send(&self, link: u32, frame: Bytes) -> Result<(), IpcError> {
         let to_relay = self
             .links()
             .get(&link)
@@ -70,12 +70,12 @@ impl WindowLinks {
     }
 
     /// Closes a link, if it is open.
-    pub fn close(&self, link: u32) {
+    pub(crate) fn close(&self, link: u32) {
         self.links().remove(&link);
     }
 
     /// Closes every link: the window goes away.
-    pub fn close_all(&self) {
+    pub(crate) fn close_all(&self) {
         self.links().clear();
     }
 

@@ -1,16 +1,38 @@
-//! Who may do what: keys with roles, the owner's own machine, and which web pages may ask.
+//! Who may do what: keys with roles, tokens, share links, the owner's own machine, and which web pages may ask.
+
+pub(crate) mod api;
+pub(crate) mod guard;
+pub mod jwt;
+pub(crate) mod pass;
+pub(crate) mod shares;
+pub(crate) mod traffic;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, header};
 use crdt::ids::Role;
-use crdt::{Identity, PeerKind};
-use serde::Deserialize;
+
+use crate::outbox::Closing;
+
+pub(crate) use guard::Guard;
+pub use guard::SecretError;
+pub use jwt::{JwtKey, JwtKeyError, JwtSettings, NewToken};
+pub use pass::{Claims, User};
 
 /// The longest name or id that is taken from a client.
-const MAX_NAME_BYTES: usize = 200;
+pub(crate) const MAX_NAME_BYTES: usize = 200;
 
-/// The keys of a relay and what each opens.
+/// Close code: what was shown opens nothing here, or has expired. Coming again needs another key or token. Private range
+/// (RFC 6455, 7.4.2), after HTTP's 401.
+pub const CLOSE_UNAUTHORIZED: u16 = 4401;
+
+/// Close code: the right to this document was taken away, or is not there. Private range, after HTTP's 403.
+pub const CLOSE_FORBIDDEN: u16 = 4403;
+
+/// Who is let into a relay, and with what.
 #[derive(Clone, Default)]
 pub struct Access {
     /// Keys and the role that each gives.
@@ -19,6 +41,10 @@ pub struct Access {
     pub open_to_local: bool,
     /// Web pages of other addresses that may ask, as `https://host[:port]`.
     pub origins: Vec<String>,
+    /// What share links and tokens are signed with, 32 characters or more. Without it the store's own, made at the first start.
+    pub secret: Option<String>,
+    /// Tokens of others that count.
+    pub jwt: JwtSettings,
 }
 
 impl std::fmt::Debug for Access {
@@ -66,83 +92,39 @@ pub enum AccessError {
         /// What it would take.
         needed: Role,
     },
-    /// The token cannot be read.
+    /// The token of a Hocuspocus message cannot be read.
     #[error("the token is neither a key nor the JSON that docs/protocol.md describes")]
     Token,
+    /// A token (JWT) does not count.
+    #[error("this token opens nothing here: {0}")]
+    TokenBad(&'static str),
+    /// A token's time is over.
+    #[error("this token has expired: sign in again")]
+    Expired,
+    /// A share link was revoked, or its time is over.
+    #[error("this link has expired or was revoked: ask its owner for a new one")]
+    Revoked,
+    /// What was shown is about other documents.
+    #[error("this key does not open this document: ask its owner for a link")]
+    NotHere,
+    /// The document's owner has shut somebody out.
+    #[error("the owner of this document has taken your access away")]
+    ShutOut,
 }
 
-/// What a client says about itself, in a query or in a Hocuspocus token.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Claims {
-    /// The access key.
-    pub key: Option<String>,
-    /// Who.
-    pub user: Option<User>,
-    /// A role below the one that the key gives.
-    pub role: Option<Role>,
-    /// What kind of peer; nobody is an AI or a relay without saying so.
-    pub kind: Option<PeerKind>,
-    /// The model's name, for an AI.
-    pub model: Option<String>,
-}
-
-/// A user as clients name them.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct User {
-    /// Stable over connections.
-    pub id: String,
-    /// For people.
-    pub name: String,
-}
-
-impl Claims {
-    /// Reads the token of a Hocuspocus authentication message: a bare key, or JSON.
-    ///
-    /// # Errors
-    /// [`AccessError::Token`].
-    pub fn from_token(token: &str) -> Result<Self, AccessError> {
-        if token.trim_start().starts_with('{') {
-            return serde_json::from_str(token).map_err(|_| AccessError::Token);
-        }
-        let key = (!token.is_empty()).then(|| token.to_owned());
-        Ok(Self {
-            key,
-            ..Self::default()
-        })
-    }
-
-    /// The identity under which what this client writes is recorded. `fallback` names it when it does not.
-    #[must_use]
-    pub fn identity(&self, fallback: &str) -> Identity {
-        let user = self.user.clone().unwrap_or_default();
-        let id = if user.id.is_empty() {
-            fallback
-        } else {
-            clip(&user.id)
+impl AccessError {
+    /// How a link that is open is closed because of it.
+    pub(crate) fn closing(&self) -> Closing {
+        let code = match self {
+            Self::KeyMissing | Self::KeyWrong | Self::Token | Self::TokenBad(_) | Self::Expired => {
+                CLOSE_UNAUTHORIZED
+            }
+            Self::Origin(_) | Self::Role { .. } | Self::Revoked | Self::NotHere | Self::ShutOut => {
+                CLOSE_FORBIDDEN
+            }
         };
-        let name = if user.name.is_empty() {
-            "Anonymous"
-        } else {
-            clip(&user.name)
-        };
-        let model = self.model.as_deref().map(|model| clip(model).to_owned());
-        Identity {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            kind: self.kind.unwrap_or(PeerKind::Human),
-            model,
-        }
+        Closing::new(code, self.to_string())
     }
-}
-
-fn clip(text: &str) -> &str {
-    let mut end = text.len().min(MAX_NAME_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 impl Access {
@@ -152,26 +134,27 @@ impl Access {
         Self::default()
     }
 
-    /// The role that a caller gets: what the key gives, or less if less is asked for. An AI is at most a suggester.
+    /// Whether somebody beyond this machine has to show something: it takes that to listen there.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        !self.keys.is_empty() || self.secret.is_some() || !self.jwt.keys.is_empty() || self.jwt.jwks.is_some()
+    }
+
+    /// The role that a key gives to a caller, or this machine without one.
     ///
     /// # Errors
     /// [`AccessError::KeyMissing`] or [`AccessError::KeyWrong`].
-    pub fn role(&self, caller: Caller, claims: &Claims) -> Result<Role, AccessError> {
-        let given = match (caller, claims.key.as_deref().filter(|key| !key.is_empty())) {
-            (Caller::Process, _) => Role::Owner,
-            (Caller::Local, _) if self.keys.is_empty() && self.open_to_local => Role::Owner,
-            (Caller::Local | Caller::Remote, None) => return Err(AccessError::KeyMissing),
-            (Caller::Local | Caller::Remote, Some(key)) => self.role_of(key).ok_or(AccessError::KeyWrong)?,
-        };
-        let ceiling = match claims.kind {
-            Some(PeerKind::Ai) => Role::Suggester,
-            Some(PeerKind::Human | PeerKind::Relay) | None => Role::Owner,
-        };
-        Ok(given.min(ceiling).min(claims.role.unwrap_or(Role::Owner)))
+    pub(crate) fn role(&self, caller: Caller, key: Option<&str>) -> Result<Role, AccessError> {
+        match (caller, key) {
+            (Caller::Process, _) => Ok(Role::Owner),
+            (Caller::Local, _) if self.keys.is_empty() && self.open_to_local => Ok(Role::Owner),
+            (Caller::Local | Caller::Remote, None) => Err(AccessError::KeyMissing),
+            (Caller::Local | Caller::Remote, Some(key)) => self.role_of(key).ok_or(AccessError::KeyWrong),
+        }
     }
 
     /// The highest role that the key opens. Takes as long for a wrong key as for a right one.
-    fn role_of(&self, key: &str) -> Option<Role> {
+    pub(crate) fn role_of(&self, key: &str) -> Option<Role> {
         let mut found = None;
         for (known, role) in &self.keys {
             if same(known.as_bytes(), key.as_bytes()) {
@@ -230,7 +213,7 @@ fn is_local_name(host: &str) -> bool {
 }
 
 /// Compares without telling by its duration where two keys differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && one
             .iter()
@@ -248,142 +231,5 @@ pub fn demand(role: Role, needed: Role) -> Result<(), AccessError> {
         Ok(())
     } else {
         Err(AccessError::Role { role, needed })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
-    }
-
-    fn claims(key: &str, role: Option<Role>, kind: Option<PeerKind>) -> Claims {
-        Claims {
-            key: Some(key.to_owned()),
-            role,
-            kind,
-            ..Claims::default()
-        }
-    }
-
-    #[test]
-    fn without_keys_the_owner_is_whoever_is_on_this_machine() {
-        let access = Access {
-            open_to_local: true,
-            ..Access::default()
-        };
-        assert_eq!(access.role(Caller::Local, &Claims::default()), Ok(Role::Owner));
-        assert_eq!(
-            access.role(Caller::Remote, &Claims::default()),
-            Err(AccessError::KeyMissing)
-        );
-        assert_eq!(
-            Access::process_only().role(Caller::Local, &Claims::default()),
-            Err(AccessError::KeyMissing)
-        );
-        assert_eq!(
-            Access::process_only().role(Caller::Process, &Claims::default()),
-            Ok(Role::Owner)
-        );
-    }
-
-    #[test]
-    fn a_key_gives_its_role_and_less_on_request() {
-        let access = Access {
-            keys: vec![("o".into(), Role::Owner), ("v".into(), Role::Viewer)],
-            ..Access::default()
-        };
-        let role = |claims: &Claims| access.role(Caller::Local, claims);
-        assert_eq!(
-            role(&Claims::default()),
-            Err(AccessError::KeyMissing),
-            "a key is asked for on this machine, too"
-        );
-        assert_eq!(role(&claims("x", None, None)), Err(AccessError::KeyWrong));
-        assert_eq!(role(&claims("o", None, None)), Ok(Role::Owner));
-        assert_eq!(
-            role(&claims("o", Some(Role::Suggester), None)),
-            Ok(Role::Suggester)
-        );
-        assert_eq!(role(&claims("v", Some(Role::Owner), None)), Ok(Role::Viewer));
-        assert_eq!(
-            role(&claims("o", Some(Role::Owner), Some(PeerKind::Ai))),
-            Ok(Role::Suggester)
-        );
-    }
-
-    #[test]
-    fn a_page_of_another_address_is_refused() {
-        let access = Access {
-            origins: vec!["https://wiki.example".into()],
-            ..Access::default()
-        };
-        let check =
-            |origin: &str| access.check_origin(&headers(&[("host", "127.0.0.1:4444"), ("origin", origin)]));
-        assert!(
-            access
-                .check_origin(&headers(&[("host", "127.0.0.1:4444")]))
-                .is_ok()
-        );
-        assert!(check("http://127.0.0.1:4444").is_ok());
-        assert!(check("https://wiki.example").is_ok());
-        for foreign in [
-            "http://127.0.0.1:80",
-            "https://evil.example",
-            "null",
-            "http://wiki.example",
-            "",
-        ] {
-            assert!(matches!(check(foreign), Err(AccessError::Origin(_))), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn local_means_from_here_and_to_here() {
-        let here = Some("127.0.0.1:5000".parse().unwrap());
-        let there = Some("192.0.2.1:5000".parse().unwrap());
-        for host in ["localhost:4444", "127.0.0.1:4444", "[::1]:4444", "localhost"] {
-            assert_eq!(
-                Caller::of(here, &headers(&[("host", host)])),
-                Caller::Local,
-                "{host}"
-            );
-        }
-        assert_eq!(
-            Caller::of(there, &headers(&[("host", "localhost")])),
-            Caller::Remote
-        );
-        assert_eq!(
-            Caller::of(here, &headers(&[("host", "evil.example")])),
-            Caller::Remote,
-            "rebound name"
-        );
-        assert_eq!(
-            Caller::of(
-                here,
-                &headers(&[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")])
-            ),
-            Caller::Remote,
-            "a proxy on this machine"
-        );
-        assert_eq!(Caller::of(None, &headers(&[])), Caller::Remote);
-    }
-
-    #[test]
-    fn a_token_is_a_key_or_json() {
-        assert_eq!(Claims::from_token("abc").unwrap().key.as_deref(), Some("abc"));
-        assert_eq!(Claims::from_token("").unwrap().key, None);
-        let full = r##"{"key":"k","user":{"id":"u1","name":"Ada","color":"#fff"},"role":"suggester"}"##;
-        let claims = Claims::from_token(full).unwrap();
-        assert_eq!(claims.role, Some(Role::Suggester));
-        let identity = claims.identity("conn-1");
-        assert_eq!((identity.id.as_str(), identity.name.as_str()), ("u1", "Ada"));
-        assert_eq!(Claims::from_token("{broken").unwrap_err(), AccessError::Token);
-        assert_eq!(Claims::default().identity("conn-1").id, "conn-1");
     }
 }

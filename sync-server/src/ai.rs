@@ -1,15 +1,17 @@
 //! The AI peer in process: a model that joins every document that people have open, as a suggester like any other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ai_peer::{AiPeer, Clock, Config, Ended, Link};
 use crdt::{DocId, Identity, Part, PeerKind, Role};
 use model::{Artifact, EngineOptions, Generator, Locations, ModelInfo, Runtime, Worker};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{Id, JoinHandle, JoinSet};
 
 use crate::clock;
 use crate::relay::{DeviceStatus, ModelStatus, Relay};
@@ -26,11 +28,44 @@ pub struct AiConfig {
     pub ort: Option<PathBuf>,
 }
 
-/// Loads the model and runs its peer until the relay ends. Without a model or its runtime the relay goes on without an AI
+/// The AI peers of a relay, running. Stop them before the relay is shut down, so that what they hold is given back.
+#[derive(Debug)]
+pub struct AiPeers {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl AiPeers {
+    /// Loads the model and runs its peers until [`Self::stop`]. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(relay: Relay, config: AiConfig) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(run(relay, config, async move {
+            drop(stopped.wait_for(|stop| *stop).await); // an error says the same
+        }));
+        Self { stop, task }
+    }
+
+    /// Asks every peer to leave and waits until all of them have: their requests are given back, their links closed.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the AI peers ended badly");
+        }
+    }
+}
+
+/// Loads the model and runs its peers until `stop`. Without a model or its runtime the relay goes on without an AI
 /// peer; the log and `GET /status` say why.
-pub async fn run(relay: Relay, config: AiConfig) {
-    match tokio::task::spawn_blocking(move || load(config)).await {
-        Ok(Ok(generator)) => attend(relay, generator).await,
+pub async fn run(relay: Relay, config: AiConfig, stop: impl Future<Output = ()>) {
+    let mut stop = pin!(stop);
+    let loading = tokio::task::spawn_blocking(move || load(config));
+    let loaded = tokio::select! {
+        loaded = loading => loaded,
+        () = &mut stop => return,
+    };
+    match loaded {
+        Ok(Ok(generator)) => attend(relay, generator, stop).await,
         Ok(Err(problem)) => {
             tracing::warn!("there is no AI peer: {problem}");
             relay.set_model_problem(Some(problem));
@@ -61,38 +96,146 @@ fn load(config: AiConfig) -> Result<Arc<dyn Generator>, String> {
     Ok(Arc::new(worker))
 }
 
-/// Runs one peer for every document that people have open, all on one model, until the relay ends.
-pub async fn attend(relay: Relay, generator: Arc<dyn Generator>) {
+/// Runs one peer for every document that people have open, all on one model, until `stop`; then all have left.
+pub async fn attend(relay: Relay, generator: Arc<dyn Generator>, stop: impl Future<Output = ()>) {
     relay.set_models(vec![status(generator.info())]);
     relay.set_model_problem(None);
-    let identity = Identity {
-        // New for each run: peers of linked relays meet in one document, and no two may share a name there.
-        id: format!("ai-{}", clock::ulid().to_string().to_lowercase()),
-        name: generator.info().name.clone(),
-        kind: PeerKind::Ai,
-        model: Some(generator.info().name.clone()),
-    };
     let mut open = relay.open_documents();
-    let mut peers: HashMap<DocId, (oneshot::Sender<()>, JoinHandle<()>)> = HashMap::new();
+    let mut peers = Peers::new(relay, generator);
+    let mut stop = pin!(stop);
     loop {
         let wanted = open.borrow_and_update().clone();
-        peers.retain(|doc, (_, task)| wanted.contains(doc) && !task.is_finished()); // dropping the sender ends the peer
-        for doc in wanted {
-            peers.entry(doc.clone()).or_insert_with(|| {
-                let (stop, stopped) = oneshot::channel();
-                let peer = AiPeer::new(
-                    identity.clone(),
-                    Arc::clone(&generator),
-                    Config::new(Clock::new(clock::now)),
-                );
-                (
-                    stop,
-                    tokio::spawn(accompany(relay.clone(), doc, identity.clone(), peer, stopped)),
-                )
-            });
+        peers.follow(&wanted);
+        tokio::select! {
+            () = &mut stop => break,
+            changed = open.changed() => if changed.is_err() { break },
+            () = peers.one_left(), if peers.any() => {}
         }
-        if open.changed().await.is_err() {
-            return;
+    }
+    peers.leave().await;
+}
+
+/// The peers by document.
+#[derive(Debug)]
+struct Peers {
+    relay: Relay,
+    generator: Arc<dyn Generator>,
+    identity: Identity,
+    tasks: JoinSet<End>,
+    documents: HashMap<DocId, Peer>,
+}
+
+/// One document's peer.
+#[derive(Debug)]
+enum Peer {
+    /// It is there until the sender is dropped.
+    Running(
+        Id,
+        #[allow(dead_code, reason = "dropping it is what ends the peer")] oneshot::Sender<()>,
+    ),
+    /// It was told to leave and has not done so yet; a new one would meet it.
+    Leaving(Id),
+    /// It broke and may be replaced.
+    Broken,
+    /// The room does not want one while the document is open.
+    Refused,
+}
+
+/// How a peer's stay in a document ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Asked,
+    Refused,
+}
+
+impl Peers {
+    fn new(relay: Relay, generator: Arc<dyn Generator>) -> Self {
+        let identity = Identity {
+            // New for each run: peers of linked relays meet in one document, and no two may share a name there.
+            id: format!("ai-{}", clock::ulid().to_string().to_lowercase()),
+            name: generator.info().name.clone(),
+            kind: PeerKind::Ai,
+            model: Some(generator.info().name.clone()),
+        };
+        Self {
+            relay,
+            generator,
+            identity,
+            tasks: JoinSet::new(),
+            documents: HashMap::new(),
+        }
+    }
+
+    /// Sends peers to the documents that are wanted and lack one, and calls back those from others.
+    fn follow(&mut self, wanted: &BTreeSet<DocId>) {
+        self.documents.retain(|doc, peer| {
+            if wanted.contains(doc) {
+                return true;
+            }
+            if let Peer::Running(id, _) = peer {
+                *peer = Peer::Leaving(*id); // drops the sender, which ends it
+            }
+            matches!(peer, Peer::Leaving(_))
+        });
+        for doc in wanted {
+            let pause = match self.documents.get(doc) {
+                None => Duration::ZERO,
+                Some(Peer::Broken) => REJOIN_AFTER,
+                Some(Peer::Running(..) | Peer::Leaving(_) | Peer::Refused) => continue,
+            };
+            let (stop, stopped) = oneshot::channel();
+            let peer = AiPeer::new(
+                self.identity.clone(),
+                Arc::clone(&self.generator),
+                Config::new(Clock::new(clock::now)),
+            );
+            let task = accompany(
+                self.relay.clone(),
+                doc.clone(),
+                self.identity.clone(),
+                peer,
+                stopped,
+                pause,
+            );
+            let id = self.tasks.spawn(task).id();
+            self.documents.insert(doc.clone(), Peer::Running(id, stop));
+        }
+    }
+
+    fn any(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Waits until one peer has left, for whatever reason, and notes it.
+    async fn one_left(&mut self) {
+        let (left, end) = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, end))) => (id, Some(end)),
+            Some(Err(error)) => {
+                tracing::error!(%error, "an AI peer broke");
+                (error.id(), None)
+            }
+            None => return,
+        };
+        let found = self.documents.iter().find_map(|(doc, peer)| match peer {
+            Peer::Running(id, _) if *id == left => Some((doc.clone(), true)),
+            Peer::Leaving(id) if *id == left => Some((doc.clone(), false)),
+            _ => None,
+        });
+        match (found, end) {
+            (Some((doc, true)), Some(End::Refused)) => drop(self.documents.insert(doc, Peer::Refused)),
+            (Some((doc, true)), None) => drop(self.documents.insert(doc, Peer::Broken)),
+            (Some((doc, _)), _) => drop(self.documents.remove(&doc)),
+            (None, _) => {}
+        }
+    }
+
+    /// Calls all of them back and waits until they have left.
+    async fn leave(mut self) {
+        self.documents.clear();
+        while let Some(left) = self.tasks.join_next().await {
+            if let Err(error) = left {
+                tracing::error!(%error, "an AI peer broke");
+            }
         }
     }
 }
@@ -104,7 +247,13 @@ async fn accompany(
     identity: Identity,
     mut peer: AiPeer,
     mut stop: oneshot::Receiver<()>,
-) {
+    pause: Duration,
+) -> End {
+    tokio::select! {
+        biased;
+        _ = &mut stop => return End::Asked,
+        () = tokio::time::sleep(pause) => {}
+    }
     loop {
         let link = |part| {
             let pipe = relay.connect_y(Relay::name(doc.clone(), part), identity.clone(), Role::Suggester);
@@ -119,15 +268,15 @@ async fn accompany(
             })
             .await;
         match ended {
-            Ended::Shutdown => return,
+            Ended::Shutdown => return End::Asked,
             Ended::Refused(reason) => {
                 tracing::warn!(%doc, reason, "the room refuses the AI peer");
-                return;
+                return End::Refused;
             }
             ended => tracing::debug!(%doc, ?ended, "the AI peer joins again"),
         }
         tokio::select! {
-            _ = &mut stop => return,
+            _ = &mut stop => return End::Asked,
             () = tokio::time::sleep(REJOIN_AFTER) => {}
         }
     }
@@ -144,7 +293,7 @@ fn status(info: &ModelInfo) -> ModelStatus {
     let runs = DeviceStatus {
         provider: device.provider.name().to_owned(),
         running: true,
-        reason: format!("ONNX Runtime {}: {}", device.runtime, shares.join(", ")),
+        reason: format!("{}: {}", device.engine(), shares.join(", ")),
     };
     let refused = device.refused.iter().map(|refusal| DeviceStatus {
         provider: refusal.provider.name().to_owned(),

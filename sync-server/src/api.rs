@@ -1,5 +1,9 @@
 //! The REST interface, as `docs/protocol.md` describes it.
 
+mod authors;
+mod copies;
+mod versions;
+
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
@@ -12,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ApiError, demand};
 use crate::relay::{ModelStatus, Relay};
 use crate::router::Guest;
-use crate::store::DocumentRow;
+use crate::store::{AccessWrite, DocumentRow};
 use crate::uplink::LinkState;
 
 /// The longest body of a request: an imported book.
@@ -26,6 +30,10 @@ pub(crate) fn routes() -> Router<Relay> {
         .route("/documents/{id}", get(one).patch(rename).delete(delete))
         .route("/documents/{id}/markdown", get(markdown))
         .route("/links", post(link))
+        .merge(crate::access::api::routes())
+        .merge(versions::routes())
+        .merge(authors::routes())
+        .merge(copies::routes())
         .fallback(|| async { ApiError::no_such_call() })
         .method_not_allowed_fallback(|| async { ApiError::no_such_call() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -72,6 +80,7 @@ struct Document {
     title: String,
     created_at: Timestamp,
     updated_at: Timestamp,
+    epoch: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,16 +95,20 @@ impl Document {
             title: row.title,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            epoch: row.epoch,
             link,
             link_state,
         }
     }
 }
 
-async fn list(State(relay): State<Relay>, _guest: Guest) -> Result<Json<Vec<Document>>, ApiError> {
+async fn list(State(relay): State<Relay>, guest: Guest) -> Result<Json<Vec<Document>>, ApiError> {
     let rows = relay.shared.store.documents().await?;
     Ok(Json(
-        rows.into_iter().map(|row| Document::new(&relay, row)).collect(),
+        rows.into_iter()
+            .filter(|row| guest.may_see(&relay, &row.id))
+            .map(|row| Document::new(&relay, row))
+            .collect(),
     ))
 }
 
@@ -155,9 +168,11 @@ async fn add(
     markdown: Option<&str>,
 ) -> Result<Response, ApiError> {
     demand(guest.role, Role::Editor)?;
-    let doc = relay
-        .create((guest.identity, guest.role), title, markdown)
-        .await?;
+    let (pass, role) = (guest.pass, guest.role);
+    let doc = relay.create((guest.identity, role), title, markdown).await?;
+    if let Some(owner) = relay.shared.guard.owner_row(&pass, &doc) {
+        relay.change_access(AccessWrite::PutMember(owner)).await?;
+    }
     let row = find(relay, &doc).await?;
     Ok((StatusCode::CREATED, Json(Document::new(relay, row))).into_response())
 }
@@ -193,6 +208,7 @@ async fn delete(
     find(&relay, &doc).await?;
     relay.unlink(&doc).await?;
     relay.rooms.delete(&doc).await?;
+    relay.change_access(AccessWrite::Forget(doc)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crdt::ids::{IdSource, Timestamp};
+use crdt::ids::{IdSource, Identity, PeerKind, Timestamp};
 use ulid::Ulid;
 
 /// Milliseconds since the Unix epoch, now.
@@ -27,4 +27,49 @@ impl IdSource for RandomIds {
 #[must_use]
 pub fn ulid() -> Ulid {
     RandomIds.ulid(now())
+}
+
+/// A moment's day in the calendar, UTC: `2026-11-25`.
+#[must_use]
+pub fn date(at: Timestamp) -> String {
+    // Howard Hinnant's `civil_from_days`: eras of 400 years that begin on a 1st of March.
+    let days = at.0 / 86_400_000 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The author of what the relay does of itself.
+#[must_use]
+pub(crate) fn relay() -> Identity {
+    Identity {
+        id: "relay".to_owned(),
+        name: "Inkling".to_owned(),
+        kind: PeerKind::Relay,
+        model: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (at, day) in [
+            (0, "1970-01-01"),
+            (951_782_400_000, "2000-02-29"),
+            (951_868_800_000, "2000-03-01"),
+            (1_798_761_599_999, "2026-12-31"),
+            (1_798_761_600_000, "2027-01-01"),
+            (4_107_542_400_000, "2100-03-01"),
+        ] {
+            assert_eq!(date(Timestamp(at)), day);
+        }
+    }
 }

@@ -1,16 +1,33 @@
 //! What can be set about the server: defaults, then the environment, then flags. Read once, at the start.
 
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use crdt::Role;
+use sync_server::access::{JwtKey, JwtSettings};
 use sync_server::{Access, RelayConfig, StorePath, UiSource};
+
+use crate::commands::Command;
+use settings::LimitSettings;
+
+/// The documents' file in their folder.
+pub(crate) const STORE_FILE: &str = "inkling.sqlite";
 
 /// Inkling's self-hosted server: documents that people and AI models write together.
 #[derive(Debug, clap::Parser)]
-#[command(name = "inkling-server", version)]
+#[command(
+    name = "inkling-server",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Further commands: inkling-server backup FILE | restore FILE | check [--save FOLDER], each with --help"
+)]
 pub(crate) struct Config {
+    /// Without one: serve.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// Address and port to listen on. Beyond this machine (for example 0.0.0.0:4444) it takes a key.
     #[arg(long, env = "INKLING_LISTEN", default_value = "127.0.0.1:4444")]
     pub(crate) listen: SocketAddr,
@@ -29,6 +46,38 @@ pub(crate) struct Config {
         hide_env_values = true
     )]
     pub(crate) role_keys: Vec<RoleKey>,
+    /// What share links and tokens are signed with, 32 characters or more. Default: one that the server makes and keeps.
+    #[arg(long, env = "INKLING_SECRET", hide_env_values = true)]
+    pub(crate) secret: Option<String>,
+    /// A file with a key that signs tokens (JWT): a public key as PEM (Ed25519, P-256, P-384, RSA) or a secret for HMAC; with its
+    /// name (kid) as KID=FILE. May be given several times.
+    #[arg(
+        long = "jwt-key",
+        env = "INKLING_JWT_KEYS",
+        value_name = "[KID=]FILE",
+        value_delimiter = ','
+    )]
+    pub(crate) jwt_keys: Vec<String>,
+    /// Where an identity provider has its keys (JWKS), as https://…
+    #[arg(long, env = "INKLING_JWKS", value_name = "URL")]
+    pub(crate) jwks: Option<String>,
+    /// What the issuer (iss) of every token must be.
+    #[arg(long, env = "INKLING_JWT_ISSUER")]
+    pub(crate) jwt_issuer: Option<String>,
+    /// What the audience (aud) of every token must hold.
+    #[arg(long, env = "INKLING_JWT_AUDIENCE")]
+    pub(crate) jwt_audience: Option<String>,
+    /// The server's certificates (PEM), for https and wss. Without it a proxy may do the encryption.
+    #[arg(long, env = "INKLING_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of the certificate.
+    #[arg(long, env = "INKLING_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificates (PEM) of authorities to trust besides those that browsers trust, for links to other servers.
+    #[arg(long, env = "INKLING_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: LimitSettings,
     /// A web page elsewhere that may use this server, as https://host[:port]. May be given several times.
     #[arg(long = "origin", env = "INKLING_ORIGINS", value_delimiter = ',')]
     pub(crate) origins: Vec<String>,
@@ -86,7 +135,7 @@ impl Config {
         let data = self.data_folder()?;
         std::fs::create_dir_all(&data)
             .with_context(|| format!("the folder {} cannot be made", data.display()))?;
-        let mut config = RelayConfig::new(StorePath::Sqlite(data.join("inkling.sqlite")));
+        let mut config = RelayConfig::new(StorePath::Sqlite(data.join(STORE_FILE)));
         let owner = self
             .key
             .iter()
@@ -98,7 +147,11 @@ impl Config {
                 .collect(),
             open_to_local: self.listen.ip().is_loopback(),
             origins: self.origins.clone(),
+            secret: self.secret.clone().filter(|secret| !secret.is_empty()),
+            jwt: self.jwt()?,
         };
+        config.authorities.clone_from(&self.ca);
+        self.limits.apply(&mut config.limits);
         config.store_quota = self
             .max_store_mb
             .map(|megabytes| megabytes.saturating_mul(1 << 20));
@@ -108,9 +161,42 @@ impl Config {
         Ok(config)
     }
 
-    fn data_folder(&self) -> anyhow::Result<PathBuf> {
-        if let Some(folder) = &self.data {
-            return Ok(folder.clone());
+    fn jwt(&self) -> anyhow::Result<JwtSettings> {
+        let mut keys = Vec::new();
+        for entry in &self.jwt_keys {
+            let (kid, file) = match entry.split_once('=') {
+                Some((kid, file)) => (Some(kid.to_owned()), file),
+                None => (None, entry.as_str()),
+            };
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("--jwt-key {file} cannot be read"))?;
+            keys.push(JwtKey::parse(kid, &text).with_context(|| format!("--jwt-key {file}"))?);
+        }
+        if let Some(url) = &self.jwks {
+            let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
+            let safe = url.starts_with("https://") || local.iter().any(|prefix| url.starts_with(prefix));
+            anyhow::ensure!(
+                safe,
+                "--jwks takes an https:// address: whoever can change the answer can sign in as anybody"
+            );
+        }
+        Ok(JwtSettings {
+            keys,
+            jwks: self.jwks.clone(),
+            issuer: self.jwt_issuer.clone(),
+            audience: self.jwt_audience.clone(),
+        })
+    }
+
+    /// Folder of the documents.
+    pub(crate) fn data_folder(&self) -> anyhow::Result<PathBuf> {
+        Self::folder_of(self.data.clone())
+    }
+
+    /// Folder of the documents, when it was given or not.
+    pub(crate) fn folder_of(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = given {
+            return Ok(folder);
         }
         let folders = directories::ProjectDirs::from("app", "Inkling", "Inkling")
             .context("this system names no folder for application data; give one with --data")?;
@@ -122,6 +208,31 @@ impl Config {
 mod tests {
     use super::*;
     use clap::Parser;
+
+    #[test]
+    fn limits_and_commands_are_read() {
+        let config = Config::parse_from(["inkling-server", "--max-frame-mb", "8", "--requests-per-second=5"]);
+        let mut limits = sync_server::Limits::default();
+        config.limits.apply(&mut limits);
+        assert_eq!((limits.frame_bytes, limits.room.max_message), (8 << 20, 8 << 20));
+        assert_eq!(limits.requests_per_second, 5);
+        assert!(
+            Config::try_parse_from(["inkling-server", "--tls-cert", "a.pem"]).is_err(),
+            "without its key"
+        );
+        let token = [
+            "inkling-server",
+            "token",
+            "--sub",
+            "ada",
+            "--doc",
+            "*",
+            "--role",
+            "editor",
+        ];
+        assert!(Config::parse_from(token).command.is_some());
+        assert!(Config::try_parse_from(["inkling-server", "share", "--doc", "x", "--role", "king"]).is_err());
+    }
 
     #[test]
     fn keys_have_roles() {

@@ -1,18 +1,22 @@
 //! One link to one or several rooms, in either framing; what carries its frames is not its business.
 
-use std::collections::HashMap;
+mod hocuspocus;
 
 use bytes::Bytes;
-use crdt::protocol::hocuspocus::{Address, Frame, HocusMessage, Scope};
-use crdt::{ConnId, DocId, DocName, Identity, Part, PeerKind, Role};
+use crdt::{DocName, Identity, PeerKind, Role, Timestamp, protocol};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
-use crate::access::{Caller, Claims};
+use crate::access::pass::Pass;
+use crate::access::traffic::{Bucket, Seat};
+use crate::clock;
 use crate::framing::Framing;
 use crate::outbox::{Closing, Outbox, OutboxReader};
 use crate::relay::Relay;
 use crate::room::Member;
 use crate::rooms::RoomLink;
+
+pub(crate) use hocuspocus::{HocuspocusLink, Threshold};
 
 /// Close code: a frame that is none (RFC 6455, 7.4.1).
 const CLOSE_PROTOCOL: u16 = 1002;
@@ -37,6 +41,7 @@ impl Link {
         match self {
             Self::Hocuspocus(link) => link.receive(frame).await,
             Self::Y(link) => {
+                link.pace.keep(frame).await;
                 link.room.message(frame.to_vec()).await;
                 Ok(())
             }
@@ -46,20 +51,55 @@ impl Link {
     /// Whether the peer has shown that it may be here.
     pub(crate) fn is_authenticated(&self) -> bool {
         match self {
-            Self::Hocuspocus(link) => link.authenticated,
+            Self::Hocuspocus(link) => link.is_authenticated(),
             Self::Y(_) => true,
+        }
+    }
+
+    /// Looks again at what the peer may do. `Err`: nothing any more, and the link is to be closed.
+    pub(crate) async fn reconsider(&mut self) -> Result<(), Closing> {
+        match self {
+            Self::Hocuspocus(link) => link.reconsider().await,
+            Self::Y(link) => link.reconsider().await,
+        }
+    }
+
+    /// When to look again although nothing has changed: a token runs out.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Hocuspocus(link) => link.due(),
+            Self::Y(link) => link.due(),
         }
     }
 
     /// Leaves all rooms.
     pub(crate) async fn leave(self) {
         match self {
-            Self::Hocuspocus(link) => {
-                for (_, open) in link.open {
-                    open.room.leave().await;
-                }
-            }
+            Self::Hocuspocus(link) => link.leave().await,
             Self::Y(link) => link.room.leave().await,
+        }
+    }
+}
+
+/// Holds awareness messages to a rate: who sends more waits, documents and all.
+#[derive(Debug)]
+struct Pace(Bucket);
+
+impl Pace {
+    fn new(relay: &Relay) -> Self {
+        Self(Bucket::new(
+            relay.shared.limits.awareness_per_second,
+            Instant::now(),
+        ))
+    }
+
+    /// Waits until a y-protocols message may go on.
+    async fn keep(&mut self, message: &[u8]) {
+        if !matches!(message, [protocol::AWARENESS | protocol::QUERY_AWARENESS, ..]) {
+            return;
+        }
+        while let Err(wait) = self.0.take(Instant::now()) {
+            sleep(wait).await;
         }
     }
 }
@@ -67,7 +107,14 @@ impl Link {
 /// A link that speaks y-protocols for one part of one document.
 #[derive(Debug)]
 pub(crate) struct YLink {
+    relay: Relay,
     room: RoomLink,
+    name: DocName,
+    role: Role,
+    /// What it is let in with; links of this process have none, and keep their role.
+    pass: Option<Pass>,
+    pace: Pace,
+    _seat: Option<Seat<crdt::DocId>>,
 }
 
 impl YLink {
@@ -75,179 +122,50 @@ impl YLink {
     pub(crate) async fn join(
         relay: &Relay,
         name: &DocName,
-        identity: Identity,
-        role: Role,
+        (identity, role): (Identity, Role),
+        (pass, epoch): (Option<Pass>, Option<String>),
         outbox: Outbox,
     ) -> Result<Self, Closing> {
+        let seat = match &pass {
+            Some(_) => Some(relay.shared.traffic.sit_down(&name.doc)?),
+            None => None,
+        };
         let human = identity.kind == PeerKind::Human;
         let member = Member::Link {
             outbox,
             framing: Framing::Y,
             human,
+            epoch,
         };
         let joined = relay
             .rooms
             .join(name, relay.next_conn(), (identity, role), member, None)
             .await;
-        joined.map(|room| Self { room }).map_err(|error| error.closing())
-    }
-}
-
-/// A link that speaks Hocuspocus: several documents, each authenticated for itself.
-#[derive(Debug)]
-pub(crate) struct HocuspocusLink {
-    relay: Relay,
-    caller: Caller,
-    outbox: Outbox,
-    open: HashMap<Address, Open>,
-    /// The number of each document's connection: body and margin of one provider session are one connection.
-    conns: HashMap<(DocId, Option<String>), ConnId>,
-    authenticated: bool,
-}
-
-#[derive(Debug)]
-struct Open {
-    room: RoomLink,
-    role: Role,
-}
-
-impl HocuspocusLink {
-    pub(crate) fn new(relay: Relay, caller: Caller, outbox: Outbox) -> Self {
-        Self {
-            relay,
-            caller,
-            outbox,
-            open: HashMap::new(),
-            conns: HashMap::new(),
-            authenticated: false,
-        }
+        let room = joined.map_err(|error| error.closing())?;
+        Ok(Self {
+            pace: Pace::new(relay),
+            relay: relay.clone(),
+            room,
+            name: name.clone(),
+            role,
+            pass,
+            _seat: seat,
+        })
     }
 
-    async fn receive(&mut self, frame: &[u8]) -> Result<(), Closing> {
-        let frame = Frame::decode(frame).map_err(|error| Closing::new(CLOSE_PROTOCOL, error.to_string()))?;
-        match frame {
-            Frame::Ping => self.outbox.push(Frame::Pong.encode().into()),
-            Frame::Pong => {}
-            Frame::Document { address, message } => self.document(address, message).await?,
+    async fn reconsider(&mut self) -> Result<(), Closing> {
+        let Some(pass) = &self.pass else { return Ok(()) };
+        let roles = self.relay.shared.guard.roles(pass, &self.name.doc, clock::now());
+        let role = roles.map_err(|error| error.closing())?.part(self.name.part);
+        if std::mem::replace(&mut self.role, role) != role {
+            self.room.set_role(role).await;
         }
         Ok(())
     }
 
-    async fn document(&mut self, address: Address, message: HocusMessage) -> Result<(), Closing> {
-        match message {
-            HocusMessage::Token { token, .. } => return self.token(address, &token).await,
-            HocusMessage::Close(_) => {
-                if let Some(open) = self.open.remove(&address) {
-                    open.room.leave().await;
-                }
-            }
-            HocusMessage::Y(bytes) | HocusMessage::SyncReply(bytes) => {
-                // Without an open document: it was left, or refused, while this was on its way.
-                if let Some(open) = self.open.get(&address) {
-                    open.room.message(bytes).await;
-                }
-            }
-            HocusMessage::Stateless(payload) => {
-                if let Some(open) = self.open.get(&address) {
-                    open.room.stateless(payload).await;
-                }
-            }
-            HocusMessage::TokenRequest
-            | HocusMessage::PermissionDenied(_)
-            | HocusMessage::Authenticated(_)
-            | HocusMessage::BroadcastStateless(_)
-            | HocusMessage::SyncStatus(_) => {
-                return Err(Closing::new(
-                    CLOSE_PROTOCOL,
-                    "only a server may send this message",
-                ));
-            }
-        }
-        Ok(())
+    fn due(&self) -> Option<Timestamp> {
+        self.relay.shared.guard.ends(self.pass.as_ref()?)
     }
-
-    /// The first message about a document, or a new token for one that is open.
-    async fn token(&mut self, address: Address, token: &str) -> Result<(), Closing> {
-        let name = match DocName::parse(&address.name) {
-            Ok(name) => name,
-            Err(error) => return self.deny(address, &error.to_string()).await,
-        };
-        let claims = match Claims::from_token(token) {
-            Ok(claims) => claims,
-            Err(error) => return self.deny(address, &error.to_string()).await,
-        };
-        let role = match self.relay.shared.access.role(self.caller, &claims) {
-            Ok(role) => role,
-            Err(error) => return self.deny(address, &error.to_string()).await,
-        };
-        self.authenticated = true;
-        let scope = if role.may_write(name.part) {
-            Scope::ReadWrite
-        } else {
-            Scope::ReadOnly
-        };
-        let greeting = encode(&address, HocusMessage::Authenticated(scope));
-        if let Some(open) = self.open.get_mut(&address) {
-            if open.role != role {
-                open.role = role;
-                open.room.set_role(role).await;
-            }
-            self.outbox.push(greeting);
-            return Ok(());
-        }
-        if self.open.len() >= self.relay.shared.limits.documents_per_connection {
-            return Err(Closing::new(
-                CLOSE_POLICY,
-                "too many documents are open on this connection",
-            ));
-        }
-        let conn = self.conn(&name, &address);
-        let identity = claims.identity(&format!("connection-{}", conn.0));
-        let human = identity.kind == PeerKind::Human && name.part == Part::Body;
-        let framing = Framing::Hocuspocus(address.clone());
-        let member = Member::Link {
-            outbox: self.outbox.clone(),
-            framing,
-            human,
-        };
-        match self
-            .relay
-            .rooms
-            .join(&name, conn, (identity, role), member, Some(greeting))
-            .await
-        {
-            Ok(room) => {
-                self.open.insert(address, Open { room, role });
-                Ok(())
-            }
-            Err(error) => self.deny(address, &error.to_string()).await,
-        }
-    }
-
-    fn conn(&mut self, name: &DocName, address: &Address) -> ConnId {
-        let key = (name.doc.clone(), address.session.clone());
-        *self.conns.entry(key).or_insert_with(|| self.relay.next_conn())
-    }
-
-    async fn deny(&mut self, address: Address, reason: &str) -> Result<(), Closing> {
-        if let Some(open) = self.open.remove(&address) {
-            open.room.leave().await;
-        }
-        self.outbox.push(encode(
-            &address,
-            HocusMessage::PermissionDenied(reason.to_owned()),
-        ));
-        Ok(())
-    }
-}
-
-fn encode(address: &Address, message: HocusMessage) -> Bytes {
-    Frame::Document {
-        address: address.clone(),
-        message,
-    }
-    .encode()
-    .into()
 }
 
 /// Runs a link whose other end is in this process.
@@ -264,13 +182,13 @@ pub(crate) async fn run_pipe(
         let mut batch = Vec::new();
         while reader.take(&mut batch, BATCH).await.is_ok() {
             for frame in batch.drain(..) {
-                let bytes = frame.len();
+                let weight = reader.weigh(std::slice::from_ref(&frame));
                 let closing = tokio::select! {
                     biased;
                     closing = reader.closed() => Some(closing),
                     delivered = to_peer.send(frame) => delivered.err().map(|_| Closing::gone()),
                 };
-                reader.sent(bytes);
+                reader.sent(weight);
                 if let Some(closing) = closing {
                     own.close(closing);
                     return;

@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`relay`] (what there is), [`access`] (who may), [`store`] (durable bytes), `rooms` and [`room`] (one
 //! task each), `outbox` and `framing` (what goes out), `connection` (one link), `socket`, `router`, `api`, `ui` (over
-//! HTTP), [`uplink`] (to other servers), [`serve`](mod@serve).
+//! HTTP), `local` (the program's own commands), [`uplink`] (to other servers), [`serve`](mod@serve), [`tls`], [`fetch`].
 
 pub mod access;
 #[cfg(feature = "ai")]
@@ -14,9 +14,11 @@ mod api;
 pub mod clock;
 mod connection;
 pub mod error;
+pub mod fetch;
 mod framing;
 mod import;
 pub mod limits;
+mod local;
 mod outbox;
 pub mod relay;
 pub mod room;
@@ -25,6 +27,7 @@ mod router;
 pub mod serve;
 mod socket;
 pub mod store;
+pub mod tls;
 mod ui;
 pub mod uplink;
 pub mod welcome;
@@ -32,7 +35,8 @@ pub mod welcome;
 pub use access::Access;
 pub use crdt::DocId;
 pub use limits::Limits;
+pub use local::{LocalAddress, LocalDoor, open_local_door};
 pub use outbox::{CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Closing};
 pub use relay::{ApiAnswer, DeviceStatus, FramePipe, ModelStatus, Relay, RelayConfig, RelayError, UiSource};
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, serve, serve_with};
 pub use store::StorePath;

@@ -1,5 +1,7 @@
 //! The self-hosted server: one program, one file of documents, no other service.
 
+mod cli;
+mod commands;
 mod config;
 
 use std::io::Write as _;
@@ -8,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use sync_server::{Relay, ai, clock, serve};
+use sync_server::{Relay, ai, clock, serve_with, tls};
 use tokio::net::TcpListener;
 
 use config::Config;
@@ -17,6 +19,9 @@ use config::Config;
 const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(done) = cli::run() {
+        return done;
+    }
     let config = Config::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -43,10 +48,16 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::from(CANNOT_START)
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(mut config: Config) -> anyhow::Result<()> {
+    if let Some(command) = config.command.take() {
+        return command.run().await;
+    }
     let settings = config.relay()?;
-    let has_key = !settings.access.keys.is_empty();
-    if !config.listen.ip().is_loopback() && !has_key {
+    let certificate = match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::server(certificate, key)?),
+        _ => None,
+    };
+    if !config.listen.ip().is_loopback() && !settings.access.is_guarded() {
         anyhow::bail!(
             "{} can be reached from other machines, so the server needs a key. Start it with one, for example\n  \
              --key {}\nand give people the link that it prints then.",
@@ -73,14 +84,28 @@ async fn run(config: Config) -> anyhow::Result<()> {
         sync_server::StorePath::Memory => "the documents cannot be opened".to_owned(),
     })?;
     greet(&relay, &config, address).await;
-    if !config.no_ai {
+    // For `inkling-server backup` and the like; a server without it serves all the same.
+    let _door = match sync_server::open_local_door(&relay, &config.data_folder()?).await {
+        Ok(door) => Some(door),
+        Err(error) => {
+            tracing::warn!(%error, "backup, restore and check cannot reach this server while it runs");
+            None
+        }
+    };
+    let peers = (!config.no_ai).then(|| {
         let settings = ai::AiConfig {
             model: config.model_dir.clone(),
             ort: config.ort.clone(),
         };
-        tokio::spawn(ai::run(relay.clone(), settings));
-    }
-    serve(relay, listener, stop_signal()).await?;
+        ai::AiPeers::start(relay.clone(), settings)
+    });
+    let shutdown = async move {
+        stop_signal().await;
+        if let Some(peers) = peers {
+            peers.stop().await; // while there is a relay to say goodbye to
+        }
+    };
+    serve_with(relay, listener, certificate, shutdown).await?;
     tracing::info!("stopped; everything is saved");
     Ok(())
 }
@@ -100,11 +125,16 @@ async fn greet(relay: &Relay, config: &Config, address: SocketAddr) {
             format!("#/{query}")
         }
     };
-    let mut lines = format!("Inkling is at http://{shown}/{document}\n");
+    let scheme = if config.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let mut lines = format!("Inkling is at {scheme}://{shown}/{document}\n");
     if address.ip().is_unspecified() {
         lines.push_str("From other machines, use this machine's name or address instead of 127.0.0.1.\n");
     }
-    if key.is_none() && config.role_keys.is_empty() {
+    if !relay.is_guarded() {
         lines.push_str("Only this machine can reach it, and everybody on it is the owner. For others: --listen 0.0.0.0:4444 --key KEY\n");
     }
     // A closed standard output is no reason not to serve.

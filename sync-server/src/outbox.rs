@@ -57,6 +57,7 @@ pub(crate) struct Outbox {
 pub(crate) struct OutboxReader {
     frames: mpsc::Receiver<Bytes>,
     waiting: Arc<AtomicUsize>,
+    max_bytes: usize,
     closing: watch::Receiver<Option<Closing>>,
 }
 
@@ -76,6 +77,7 @@ pub(crate) fn outbox(limits: &Limits) -> (Outbox, OutboxReader) {
         OutboxReader {
             frames: receiver,
             waiting,
+            max_bytes: limits.outbox_bytes,
             closing: closed,
         },
     )
@@ -83,14 +85,15 @@ pub(crate) fn outbox(limits: &Limits) -> (Outbox, OutboxReader) {
 
 impl Outbox {
     /// Puts a frame in. When there is no room for it the connection is cut off, and everything in it with it: the reader
-    /// comes again and syncs whole. One frame of any size fits into an empty outbox.
+    /// comes again and syncs whole. A frame of any size counts as half of the outbox at most: whoever takes minutes to
+    /// read a large document must not be cut off for an edit that is made meanwhile, and come again for all of it.
     pub(crate) fn push(&self, frame: Bytes) {
         if self.is_closed() {
             return;
         }
-        let bytes = frame.len();
-        let before = self.waiting.fetch_add(bytes, Ordering::AcqRel);
-        let full = before > 0 && before + bytes > self.max_bytes;
+        let weight = weight(&frame, self.max_bytes);
+        let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
+        let full = before + weight > self.max_bytes;
         if full || self.frames.try_send(frame).is_err() {
             self.close(Closing::new(
                 CLOSE_TOO_SLOW,
@@ -135,15 +138,24 @@ impl OutboxReader {
         }
     }
 
-    /// Says that this many bytes have reached the peer's end: they wait no more.
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.waiting.fetch_sub(bytes, Ordering::AcqRel);
+    /// How much frames count in the outbox.
+    pub(crate) fn weigh(&self, frames: &[Bytes]) -> usize {
+        frames.iter().map(|frame| weight(frame, self.max_bytes)).sum()
+    }
+
+    /// Says that frames of this weight have reached the peer's end: they wait no more.
+    pub(crate) fn sent(&self, weight: usize) {
+        self.waiting.fetch_sub(weight, Ordering::AcqRel);
     }
 
     /// Waits until somebody closes the connection.
     pub(crate) async fn closed(&mut self) -> Closing {
         closed(&mut self.closing).await
     }
+}
+
+fn weight(frame: &Bytes, max_bytes: usize) -> usize {
+    frame.len().min(max_bytes / 2)
 }
 
 async fn closed(closing: &mut watch::Receiver<Option<Closing>>) -> Closing {
@@ -191,12 +203,17 @@ mod tests {
     async fn too_many_bytes_cut_it_off_but_one_large_frame_passes() {
         let (outbox, mut reader) = outbox(&limits(100, 10));
         outbox.push(Bytes::from_static(&[0; 50]));
+        // What comes while it is on its way has room beside it.
+        outbox.push(Bytes::from_static(&[0; 4]));
+        assert!(!outbox.is_closed());
         let mut batch = Vec::new();
         reader.take(&mut batch, 100).await.unwrap();
-        reader.sent(batch.concat().len());
-        outbox.push(Bytes::from_static(&[0; 6]));
-        assert!(!outbox.is_closed());
-        outbox.push(Bytes::from_static(&[0; 6]));
+        reader.sent(reader.weigh(&batch));
+        for _ in 0..2 {
+            outbox.push(Bytes::from_static(&[0; 5]));
+            assert!(!outbox.is_closed());
+        }
+        outbox.push(Bytes::from_static(&[0; 1]));
         assert!(reader.take(&mut batch, 100).await.is_err());
     }
 

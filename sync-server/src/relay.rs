@@ -14,15 +14,17 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
-use crate::access::{Access, Caller};
+use crate::access::traffic::Traffic;
+use crate::access::{Access, Caller, Guard, SecretError};
 use crate::connection::{self, HocuspocusLink, Link, YLink};
 use crate::limits::Limits;
 use crate::outbox::{Outbox, outbox};
 use crate::room::{EditError, EditFn};
 use crate::rooms::Rooms;
-use crate::store::{MemoryStore, SqliteStore, Store, StoreError, StorePath};
+use crate::router;
+use crate::store::{AccessWrite, MemoryStore, SqliteStore, Store, StoreError, StorePath};
+use crate::tls::{self, TlsError};
 use crate::uplink::Uplinks;
-use crate::{clock, router};
 
 /// Frames that may wait in a pipe of this process, each way. What is beyond waits in the outbox, which is bounded in bytes.
 const PIPE_FRAMES: usize = 64;
@@ -42,6 +44,8 @@ pub struct RelayConfig {
     pub access: Access,
     /// What it allows.
     pub limits: Limits,
+    /// Certificates (PEM) of authorities to trust besides those that browsers trust, for links to other servers.
+    pub authorities: Option<PathBuf>,
     /// Where the web page comes from.
     pub ui: UiSource,
 }
@@ -66,6 +70,7 @@ impl RelayConfig {
             store_quota: None,
             access: Access::process_only(),
             limits: Limits::default(),
+            authorities: None,
             ui: UiSource::BuiltIn,
         }
     }
@@ -87,6 +92,12 @@ pub enum RelayError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The secret is too short.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The certificates of authorities cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A model as `GET /status` shows it.
@@ -128,15 +139,21 @@ pub struct DeviceStatus {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) access: Access,
+    pub(crate) guard: Guard,
+    pub(crate) traffic: Traffic,
+    /// Whom links to other servers trust.
+    pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) ui: UiSource,
+    /// Where the store's file is.
+    pub(crate) path: StorePath,
     open: watch::Sender<BTreeSet<DocId>>,
     /// Why the store cannot write, when it cannot.
     storage: Mutex<Option<String>>,
     models: Mutex<Vec<ModelStatus>>,
     /// Why there is no AI peer, when there should be one.
     model_problem: Mutex<Option<String>>,
-    listening: OnceLock<SocketAddr>,
+    /// The first listener, and whether it is encrypted.
+    listening: OnceLock<(SocketAddr, bool)>,
     next_conn: AtomicU64,
 }
 
@@ -212,11 +229,17 @@ impl Relay {
         if config.store_quota.is_some() {
             store.set_quota(config.store_quota).await?;
         }
+        let tls = tls::client(config.authorities.as_deref())?;
+        let guard = Guard::open(config.access, &store, Arc::clone(&tls)).await??;
+        let limits = Arc::new(config.limits);
         let shared = Arc::new(Shared {
             store,
-            limits: Arc::new(config.limits),
-            access: config.access,
+            traffic: Traffic::new(Arc::clone(&limits)),
+            limits,
+            guard,
+            tls,
             ui: config.ui,
+            path: config.store,
             open: watch::channel(BTreeSet::new()).0,
             storage: Mutex::default(),
             models: Mutex::default(),
@@ -230,12 +253,24 @@ impl Relay {
             rooms,
             uplinks: Uplinks::default(),
         };
-        for link in relay.shared.store.links().await? {
-            if let Err(error) = relay.resume_link(&link) {
+        relay.resume_links().await?;
+        Ok(relay)
+    }
+
+    /// Starts the links that the store has kept.
+    pub(crate) async fn resume_links(&self) -> Result<(), StoreError> {
+        for link in self.shared.store.links().await? {
+            if let Err(error) = self.resume_link(&link) {
                 tracing::warn!(doc = %link.doc, %error, "a link to another server cannot be resumed");
             }
         }
-        Ok(relay)
+        Ok(())
+    }
+
+    /// The name of a document's present history, if the store has the document.
+    pub(crate) async fn epoch(&self, doc: &DocId) -> Option<String> {
+        let row = self.shared.store.document(doc.clone()).await.ok()??;
+        Some(row.epoch)
     }
 
     /// A link that speaks Hocuspocus (the desktop's window). Its role is owner, its identity that of its authentication message.
@@ -243,7 +278,12 @@ impl Relay {
     #[must_use]
     pub fn connect_hocuspocus(&self) -> FramePipe {
         let (outbox, reader) = outbox(&self.shared.limits);
-        let link = Link::Hocuspocus(HocuspocusLink::new(self.clone(), Caller::Process, outbox.clone()));
+        let link = Link::Hocuspocus(HocuspocusLink::new(
+            self.clone(),
+            Caller::Process,
+            outbox.clone(),
+            None,
+        ));
         self.pipe(async { Ok(link) }, outbox, reader)
     }
 
@@ -253,7 +293,11 @@ impl Relay {
     pub fn connect_y(&self, name: DocName, identity: Identity, role: Role) -> FramePipe {
         let (outbox, reader) = outbox(&self.shared.limits);
         let (relay, own) = (self.clone(), outbox.clone());
-        let join = async move { YLink::join(&relay, &name, identity, role, own).await.map(Link::Y) };
+        let join = async move {
+            YLink::join(&relay, &name, (identity, role), (None, None), own)
+                .await
+                .map(Link::Y)
+        };
         self.pipe(join, outbox, reader)
     }
 
@@ -389,13 +433,31 @@ impl Relay {
         self.shared.store.close().await;
     }
 
-    pub(crate) fn set_listening(&self, address: SocketAddr) {
+    /// Whether somebody beyond this machine has to show something.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.shared.guard.access.is_guarded()
+    }
+
+    pub(crate) fn set_listening(&self, address: SocketAddr, encrypted: bool) {
         // The first one is the one to show; a relay with several listeners is possible.
-        let _first = self.shared.listening.set(address);
+        let _first = self.shared.listening.set((address, encrypted));
     }
 
     pub(crate) fn listening(&self) -> Option<SocketAddr> {
-        self.shared.listening.get().copied()
+        self.shared.listening.get().map(|(address, _)| *address)
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.shared
+            .listening
+            .get()
+            .is_some_and(|(_, encrypted)| *encrypted)
+    }
+
+    /// Changes share links or members, on disk and for every open connection.
+    pub(crate) async fn change_access(&self, write: AccessWrite) -> Result<(), StoreError> {
+        self.shared.guard.change(&self.shared.store, write).await
     }
 
     pub(crate) fn next_conn(&self) -> ConnId {
@@ -412,59 +474,9 @@ impl Relay {
         self.rooms.edit(doc, self.next_conn(), who, edit).await
     }
 
-    /// Makes a document and returns its id.
-    ///
-    /// # Errors
-    /// [`EditError`].
-    pub async fn create(
-        &self,
-        who: (Identity, Role),
-        title: Option<&str>,
-        markdown: Option<&str>,
-    ) -> Result<DocId, EditError> {
-        let id = clock::ulid().to_string().to_lowercase();
-        let doc = DocId::parse(&id).map_err(|error| EditError::Refused(error.to_string()))?;
-        let at = clock::now();
-        let create = crate::store::Write::Create {
-            doc: doc.clone(),
-            title: String::new(),
-            at,
-        };
-        self.shared
-            .store
-            .write(create)
-            .await
-            .map_err(crate::room::JoinError::from)?;
-        let nodes = markdown.map(crdt::markdown::parse).unwrap_or_default();
-        let title = title.map(str::to_owned);
-        if title.is_some() || !nodes.is_empty() {
-            self.edit(
-                &doc,
-                who,
-                Box::new(move |body| crate::import::write(body, title.as_deref(), &nodes)),
-            )
-            .await?;
-        }
-        Ok(doc)
-    }
-
     /// The name of a document's part.
     pub(crate) const fn name(doc: DocId, part: Part) -> DocName {
         DocName { doc, part }
-    }
-
-    /// Renames a document: an edit like any other.
-    pub(crate) async fn rename(
-        &self,
-        doc: &DocId,
-        who: (Identity, Role),
-        title: String,
-    ) -> Result<(), EditError> {
-        let edit = move |body: &yrs::Doc| {
-            let meta = crdt::doc::meta(body);
-            crdt::doc::set_title(&meta, &mut yrs::Transact::transact_mut(body), &title);
-        };
-        self.edit(doc, who, Box::new(edit)).await
     }
 
     /// Link states by document, for the list.

@@ -1,19 +1,23 @@
 //! One room's task: it alone owns the room's state machine; it runs what the machine asks for.
 
+mod compaction;
 mod edit;
+mod join;
 mod members;
+mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crdt::room::{Effect, Event, OpenError, Record, Room};
+use crdt::history::Pace;
+use crdt::room::{Effect, Event, Record, Room};
 use crdt::{ConnId, DocId, Identity, Part, Role};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::clock::{self, RandomIds};
@@ -24,47 +28,9 @@ use crate::store::{PendingWrite, StoreError, Write};
 
 pub use edit::EditError;
 pub(crate) use edit::{Edit, EditFn};
+pub use join::{CLOSE_EPOCH, CLOSE_NO_DOCUMENT, CLOSE_UNAVAILABLE, JoinError};
 pub(crate) use members::Member;
 use members::Members;
-
-/// Close code: the document has been deleted or is not there. Private range (RFC 6455, 7.4.2), after HTTP's 404.
-pub const CLOSE_NO_DOCUMENT: u16 = 4404;
-
-/// Close code: the document cannot be opened now. Private range, after HTTP's 503.
-pub const CLOSE_UNAVAILABLE: u16 = 4503;
-
-/// Why a document cannot be joined.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// There is no such document, and the caller may not make one.
-    #[error("there is no document {0} here: check the link, or ask whoever gave it to you")]
-    Unknown(DocId),
-    /// It has been deleted.
-    #[error("document {0} has been deleted")]
-    Deleted(DocId),
-    /// The store cannot give it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What the store gave is damaged.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The relay is shutting down.
-    #[error("the server is shutting down")]
-    ShuttingDown,
-}
-
-impl JoinError {
-    /// How a link that serves this document alone is closed.
-    pub(crate) fn closing(&self) -> Closing {
-        let code = match self {
-            Self::Unknown(_) | Self::Deleted(_) => CLOSE_NO_DOCUMENT,
-            Self::Store(_) | Self::Open(_) => CLOSE_UNAVAILABLE,
-            Self::ShuttingDown => CLOSE_GOING_AWAY,
-        };
-        Closing::new(code, self.to_string())
-    }
-}
 
 /// What a room is asked.
 pub(crate) enum Command {
@@ -81,13 +47,15 @@ pub(crate) enum Command {
         /// Keeps the room open until the join is done.
         ticket: Ticket,
     },
-    /// Somebody who joined said something, or left.
-    Event(Event),
+    /// Somebody who joined said something, or left; with its part of the inbox's bytes, given back when it is done.
+    Event(Event, Option<OwnedSemaphorePermit>),
     /// The body as Markdown.
     Markdown {
         reply: oneshot::Sender<Result<String, JoinError>>,
         ticket: Ticket,
     },
+    /// Somebody wants to look at the document.
+    Look { look: Look, ticket: Ticket },
     /// An edit by the relay on somebody's behalf.
     Edit(Edit),
     /// The document is to be deleted.
@@ -95,9 +63,12 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<(), JoinError>>,
         ticket: Ticket,
     },
-    /// The relay stops: send everybody away, bring everything to the disk, end.
-    ShutDown,
+    /// The relay stops, or the store is about to be replaced: send everybody away, bring everything to the disk, end.
+    ShutDown(Closing),
 }
+
+/// Looks at a document, or at why there is none. Must not take long: everybody in the room waits.
+pub(crate) type Look = Box<dyn FnOnce(Result<&Room, JoinError>) + Send>;
 
 /// A count of those who were given a handle to the room and have not used it yet.
 #[derive(Debug, Default)]
@@ -167,10 +138,22 @@ struct RoomTask {
     /// Counts the failures of the store: an answer of an earlier run says nothing about the present one.
     run: u64,
     title: Option<String>,
+    /// The name of the document's history.
+    epoch: Arc<str>,
+    /// Whether the store has the document with that epoch.
+    begun: bool,
+    /// How much is in no version yet, and who wrote last.
+    pace: Pace,
+    last_author: Option<Identity>,
     /// Records and bytes since the last snapshot.
     log: (u64, u64),
+    /// What of that a snapshot is to stand in for that is on its way.
+    covering: (u64, u64),
+    compact_after: Instant,
     compaction: Option<tokio::task::JoinHandle<Result<(), StoreError>>>,
     empty_since: Instant,
+    /// When the decoded document was last of use.
+    used: Instant,
     shutting_down: bool,
 }
 
@@ -196,21 +179,33 @@ pub(crate) async fn run(
         appends: FuturesOrdered::new(),
         run: 0,
         title: None,
+        epoch: clock::ulid().to_string().into(),
+        begun: false,
+        pace: Pace::default(),
+        last_author: None,
         log: (0, 0),
+        covering: (0, 0),
+        compact_after: Instant::now(),
         compaction: None,
         empty_since: Instant::now(),
+        used: Instant::now(),
         shutting_down: false,
     };
     task.load().await;
     let mut tick = interval(limits.tick.max(Duration::from_millis(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let flush = task.flush_in();
         let turn = tokio::select! {
             command = inbox.recv() => match command {
                 Some(command) => task.command(command).await,
                 None => Turn::End,
             },
             Some(answer) = task.appends.next(), if !task.appends.is_empty() => task.answered(answer).await,
+            () = tokio::time::sleep(flush.unwrap_or_default()), if flush.is_some() => {
+                task.event(Event::Flush).await;
+                Turn::Go
+            }
             _ = tick.tick() => task.tick().await,
         };
         if matches!(turn, Turn::End) {
@@ -227,8 +222,8 @@ pub(crate) async fn run(
 impl RoomTask {
     async fn load(&mut self) {
         self.state = match self.open().await {
-            Ok(room) => {
-                self.title = room.title();
+            Ok(mut room) => {
+                room.set_epoch(&*self.epoch);
                 State::Open(Box::new(room))
             }
             Err(error) => {
@@ -244,24 +239,58 @@ impl RoomTask {
             return Err(JoinError::Deleted(self.doc.clone()));
         }
         self.listed = loaded.row.is_some();
+        self.begun = self.listed;
+        if let Some(row) = &loaded.row {
+            self.epoch = row.epoch.as_str().into();
+            self.title = Some(row.title.clone()).filter(|title| !title.is_empty());
+        }
+        self.resume_versions(&loaded);
         let bytes = loaded.stored.tail.iter().map(Record::size).sum::<usize>();
         self.log = (loaded.stored.tail.len() as u64, bytes as u64);
-        let (doc, limits) = (self.doc.clone(), self.limits.room.clone());
-        // A long document takes seconds to decode: not on a thread that serves sockets.
-        let opened =
-            tokio::task::spawn_blocking(move || Room::open(doc, &loaded.stored, rand::random(), limits))
-                .await;
-        match opened {
-            Ok(room) => Ok(room?),
-            Err(error) => {
-                let what = format!("opening it failed: {error}");
-                Err(StoreError::Damaged {
-                    doc: self.doc.clone(),
-                    what,
-                }
-                .into())
-            }
+        let limits = self.limits.room.clone();
+        Ok(Room::open_at_rest(
+            self.doc.clone(),
+            loaded.stored,
+            rand::random(),
+            limits,
+        )?)
+    }
+
+    /// Has the document decoded. When it cannot be, everybody is sent away with the reason.
+    async fn wake(&mut self) -> Result<(), JoinError> {
+        self.used = Instant::now();
+        if self.room()?.is_awake() {
+            return Ok(());
         }
+        let asleep = State::Failed(JoinError::ShuttingDown);
+        let State::Open(mut room) = std::mem::replace(&mut self.state, asleep) else {
+            return self.room().map(|_| ());
+        };
+        // A long document takes a while to decode: not on a thread that serves sockets.
+        let woken = tokio::task::spawn_blocking(move || room.wake().map(|()| room)).await;
+        let error = match woken {
+            Ok(Ok(room)) => {
+                self.state = State::Open(room);
+                return Ok(());
+            }
+            Ok(Err(error)) => JoinError::Open(error),
+            Err(error) => StoreError::Damaged {
+                doc: self.doc.clone(),
+                what: format!("opening it failed: {error}"),
+            }
+            .into(),
+        };
+        tracing::error!(doc = %self.doc, %error, "the document cannot be opened");
+        self.members.close_all(&error.closing());
+        self.state = State::Failed(error.clone());
+        self.empty_since = Instant::now();
+        Err(error)
+    }
+
+    /// How long until something about presence is to be told that had to wait.
+    fn flush_in(&mut self) -> Option<Duration> {
+        let at = self.room().ok()?.flush_at()?;
+        Some(Duration::from_millis(at.0.saturating_sub(clock::now().0)))
     }
 
     async fn command(&mut self, command: Command) -> Turn {
@@ -279,20 +308,29 @@ impl RoomTask {
                 let joined = self.join(conn, part, identity, role, member, greeting).await;
                 drop((reply.send(joined), ticket)); // whoever asked may have left; their Leave follows
             }
-            Command::Event(event) => self.event(event).await,
+            Command::Event(event, _held) => self.event(event).await,
             Command::Markdown { reply, ticket } => {
-                let text = self.room().map(|room| edit::markdown(room));
+                let text = match self.wake().await {
+                    Ok(()) => self.room().map(|room| edit::markdown(room)),
+                    Err(error) => Err(error),
+                };
                 drop((reply.send(text), ticket));
+            }
+            Command::Look { look, ticket } => {
+                match self.wake().await {
+                    Ok(()) => look(self.room().map(|room| &*room)),
+                    Err(error) => look(Err(error)),
+                }
+                drop(ticket);
             }
             Command::Edit(edit) => self.edit(edit).await,
             Command::Delete { reply, ticket } => {
                 let deleted = self.delete().await;
                 drop((reply.send(deleted), ticket));
             }
-            Command::ShutDown => {
+            Command::ShutDown(closing) => {
                 self.shutting_down = true;
-                self.members
-                    .close_all(&Closing::new(CLOSE_GOING_AWAY, "the server is shutting down"));
+                self.members.close_all(&closing);
                 if self.is_saved() {
                     return Turn::End;
                 }
@@ -321,6 +359,9 @@ impl RoomTask {
             return Err(JoinError::ShuttingDown);
         }
         self.room()?;
+        if member.epoch().is_some_and(|known| known != &*self.epoch) {
+            return Err(JoinError::Epoch);
+        }
         // Somebody who may write has it open: then it is about to be.
         let begun = self.listed || !self.members.is_empty();
         if !begun && !role.may_write(Part::Body) {
@@ -347,6 +388,14 @@ impl RoomTask {
             Event::Leave { conn, part } => Some((*conn, *part)),
             _ => None,
         };
+        let Ok(room) = self.room() else { return };
+        if room.must_wake_for(&event) && self.wake().await.is_err() {
+            return;
+        }
+        // Sync messages begin with 0; awareness is renewed by those who only read, too.
+        if matches!(&event, Event::Message { bytes, .. } if bytes.first() == Some(&0)) {
+            self.used = Instant::now();
+        }
         let Ok(room) = self.room() else { return };
         let mut ids = RandomIds;
         let effects = room.handle(clock::now(), &mut ids, event);
@@ -383,6 +432,7 @@ impl RoomTask {
 
     async fn append(&mut self, record: Record) {
         let (run, seq) = (self.run, record.seq);
+        self.wrote(&record);
         self.log.0 += 1;
         self.log.1 += record.size() as u64;
         let now = self.room().ok().and_then(|room| room.title());
@@ -392,6 +442,7 @@ impl RoomTask {
             doc: self.doc.clone(),
             record,
             title,
+            epoch: (!self.begun).then(|| Arc::clone(&self.epoch)),
         };
         self.listed = true;
         let queued = self.shared.store.queue(write).await;
@@ -411,6 +462,7 @@ impl RoomTask {
         match result {
             Ok(()) => {
                 self.shared.storage_works();
+                self.begun = true;
                 self.event(Event::Committed { seq }).await;
                 self.finish_edits().await;
                 self.compact_if_long().await;
@@ -433,31 +485,6 @@ impl RoomTask {
         } else {
             Turn::Go
         }
-    }
-
-    /// Replaces a long log by a snapshot. Only when nothing is on its way to the disk: a snapshot holds all that the room has.
-    async fn compact_if_long(&mut self) {
-        if let Some(running) = self.compaction.take_if(|running| running.is_finished())
-            && let Ok(Err(error)) = running.await
-        {
-            tracing::warn!(doc = %self.doc, %error, "the log could not be replaced by a snapshot");
-        }
-        let long = self.log.0 >= self.limits.compact_records || self.log.1 >= self.limits.compact_bytes;
-        if !long || self.compaction.is_some() || !self.is_saved() {
-            return;
-        }
-        let Ok(room) = self.room() else { return };
-        let snapshot = room.snapshot();
-        self.log = (0, 0);
-        let queued = self
-            .shared
-            .store
-            .queue(Write::Compact {
-                doc: self.doc.clone(),
-                snapshot,
-            })
-            .await;
-        self.compaction = Some(tokio::spawn(wait(queued)));
     }
 
     async fn delete(&mut self) -> Result<(), JoinError> {
@@ -483,6 +510,9 @@ impl RoomTask {
         }
         self.event(Event::Tick).await;
         self.finish_edits().await;
+        self.compact_if_long().await;
+        self.keep_version_if_due();
+        self.rest_if_quiet();
         if self.shutting_down && self.is_saved() {
             return Turn::End;
         }
@@ -499,6 +529,17 @@ impl RoomTask {
             }));
         }
         Turn::Go
+    }
+
+    fn rest_if_quiet(&mut self) {
+        if self.used.elapsed() >= self.limits.rest_after
+            && let State::Open(room) = &mut self.state
+            && room.is_awake()
+            && room.is_saved()
+        {
+            room.rest();
+            tracing::debug!(doc = %self.doc, "the document rests");
+        }
     }
 
     fn is_saved(&self) -> bool {

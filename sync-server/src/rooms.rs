@@ -7,9 +7,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use crdt::room::Event;
 use crdt::{ConnId, DocId, Identity, Part, Role};
-use tokio::sync::{mpsc, oneshot};
+use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::outbox::{CLOSE_GOING_AWAY, Closing};
 use crate::relay::Shared;
 use crate::room::{self, Command, Edit, EditError, EditFn, Idle, JoinError, Member, Ticket, Visitors};
 
@@ -19,14 +21,39 @@ const QUEUE: usize = 256;
 enum Request {
     Room {
         doc: DocId,
-        reply: oneshot::Sender<(mpsc::Sender<Command>, Ticket)>,
+        reply: oneshot::Sender<(Inbox, Ticket)>,
     },
     Count {
         reply: oneshot::Sender<usize>,
     },
+    /// Close every room and let nobody open one until the work is done.
+    Alone {
+        closing: Closing,
+        work: BoxFuture<'static, ()>,
+        reply: oneshot::Sender<bool>,
+    },
     ShutDown {
         reply: oneshot::Sender<()>,
     },
+}
+
+/// The way into a room: bounded in messages and bytes.
+#[derive(Debug, Clone)]
+struct Inbox {
+    commands: mpsc::Sender<Command>,
+    budget: Arc<Semaphore>,
+    /// Kilobytes of the whole budget.
+    most: u32,
+}
+
+impl Inbox {
+    /// Waits until so many bytes fit in. The largest message takes the whole budget.
+    async fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kilobytes = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1);
+        let share = kilobytes.min(self.most);
+        // The semaphore is never closed.
+        Arc::clone(&self.budget).acquire_many_owned(share).await.ok()
+    }
 }
 
 /// A handle to the keeper of rooms. Cheap to clone.
@@ -38,7 +65,7 @@ pub(crate) struct Rooms {
 /// One part of one document that one connection has open.
 #[derive(Debug)]
 pub(crate) struct RoomLink {
-    inbox: mpsc::Sender<Command>,
+    inbox: Inbox,
     pub(crate) conn: ConnId,
     pub(crate) part: Part,
 }
@@ -66,6 +93,7 @@ impl RoomLink {
     pub(crate) async fn set_role(&self, role: Role) {
         self.event(Event::SetRole {
             conn: self.conn,
+            part: self.part,
             role,
         })
         .await;
@@ -80,8 +108,14 @@ impl RoomLink {
     }
 
     async fn event(&self, event: Event) {
+        let bytes = match &event {
+            Event::Message { bytes, .. } => bytes.len(),
+            Event::Stateless { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        let held = self.inbox.hold(bytes).await;
         // An error: the room has ended and has closed every outbox in it; the link's task sees that.
-        drop(self.inbox.send(Command::Event(event)).await);
+        drop(self.inbox.commands.send(Command::Event(event, held)).await);
     }
 }
 
@@ -126,6 +160,34 @@ impl Rooms {
         ask(&inbox, Command::Markdown { reply, ticket }, answer).await
     }
 
+    /// Looks at the document. `look` must not take long: everybody in the room waits.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        doc: &DocId,
+        look: impl FnOnce(&crdt::Room) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let (inbox, ticket) = self.room(doc).await?;
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |room: Result<&crdt::Room, JoinError>| drop(reply.send(room.map(look))));
+        ask(&inbox, Command::Look { look, ticket }, answer).await
+    }
+
+    /// Closes every room and does `work` while none is open; whoever wants one waits. `false`: something could not be
+    /// saved in time, and nothing was done.
+    pub(crate) async fn alone(
+        &self,
+        closing: Closing,
+        work: BoxFuture<'static, ()>,
+    ) -> Result<bool, JoinError> {
+        let (reply, done) = oneshot::channel();
+        let request = Request::Alone { closing, work, reply };
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| JoinError::ShuttingDown)?;
+        done.await.map_err(|_| JoinError::ShuttingDown)
+    }
+
     /// Edits the body on somebody's behalf; returns when it is on disk.
     pub(crate) async fn edit(
         &self,
@@ -144,7 +206,7 @@ impl Rooms {
             reply,
             ticket,
         };
-        let sent = inbox.send(Command::Edit(edit)).await;
+        let sent = inbox.commands.send(Command::Edit(edit)).await;
         drop(inbox);
         sent.map_err(|_| JoinError::ShuttingDown)?;
         answer.await.unwrap_or(Err(EditError::NotSaved))
@@ -174,7 +236,7 @@ impl Rooms {
         }
     }
 
-    async fn room(&self, doc: &DocId) -> Result<(mpsc::Sender<Command>, Ticket), JoinError> {
+    async fn room(&self, doc: &DocId) -> Result<(Inbox, Ticket), JoinError> {
         let (reply, room) = oneshot::channel();
         let request = Request::Room {
             doc: doc.clone(),
@@ -189,16 +251,20 @@ impl Rooms {
 }
 
 async fn ask<T>(
-    inbox: &mpsc::Sender<Command>,
+    inbox: &Inbox,
     command: Command,
     answer: oneshot::Receiver<Result<T, JoinError>>,
 ) -> Result<T, JoinError> {
-    inbox.send(command).await.map_err(|_| JoinError::ShuttingDown)?;
+    inbox
+        .commands
+        .send(command)
+        .await
+        .map_err(|_| JoinError::ShuttingDown)?;
     answer.await.unwrap_or(Err(JoinError::ShuttingDown))
 }
 
 struct Entry {
-    inbox: mpsc::Sender<Command>,
+    inbox: Inbox,
     visitors: Arc<Visitors>,
     task: JoinHandle<()>,
 }
@@ -210,7 +276,7 @@ async fn keep(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
         tokio::select! {
             request = requests.recv() => match request {
                 Some(Request::Room { doc, reply }) => {
-                    let entry = rooms.get(&doc).filter(|entry| !entry.inbox.is_closed());
+                    let entry = rooms.get(&doc).filter(|entry| !entry.inbox.commands.is_closed());
                     let (inbox, visitors) = match entry {
                         Some(entry) => (entry.inbox.clone(), Arc::clone(&entry.visitors)),
                         None => {
@@ -223,8 +289,18 @@ async fn keep(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
                     drop(reply.send((inbox, Ticket::new(&visitors)))); // whoever asked may have gone
                 }
                 Some(Request::Count { reply }) => drop(reply.send(rooms.len())),
+                Some(Request::Alone { closing, work, reply }) => {
+                    let saved = shut_down(&mut rooms, shared.limits.save_within, &closing).await;
+                    if saved {
+                        work.await;
+                    }
+                    let _gone = reply.send(saved);
+                }
                 Some(Request::ShutDown { reply }) => {
-                    shut_down(&mut rooms, shared.limits.save_within).await;
+                    let closing = Closing::new(CLOSE_GOING_AWAY, "the server is shutting down");
+                    if !shut_down(&mut rooms, shared.limits.save_within, &closing).await {
+                        tracing::error!("not everything could be saved before the end; what was acknowledged is on disk");
+                    }
                     let _gone = reply.send(());
                     return;
                 }
@@ -252,6 +328,13 @@ fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
         commands,
         idle.clone(),
     ));
+    let most = u32::try_from(shared.limits.room_inbox_bytes >> 10).unwrap_or(u32::MAX);
+    let most = most.clamp(1, u32::MAX >> 3); // what a semaphore of any machine holds
+    let inbox = Inbox {
+        commands: inbox,
+        budget: Arc::new(Semaphore::new(most as usize)),
+        most,
+    };
     Entry {
         inbox,
         visitors,
@@ -259,18 +342,76 @@ fn open(shared: &Arc<Shared>, doc: DocId, idle: &mpsc::Sender<Idle>) -> Entry {
     }
 }
 
-async fn shut_down(rooms: &mut HashMap<DocId, Entry>, within: std::time::Duration) {
-    for entry in rooms.values() {
-        drop(entry.inbox.send(Command::ShutDown).await); // an error: it has ended
-    }
-    let all = async {
-        for (doc, entry) in rooms.drain() {
-            if let Err(error) = entry.task.await {
-                tracing::error!(%doc, %error, "a room's task failed");
-            }
+/// Closes all rooms. Whether everything was saved in time; rooms that cannot save go on trying.
+async fn shut_down(
+    rooms: &mut HashMap<DocId, Entry>,
+    within: std::time::Duration,
+    closing: &Closing,
+) -> bool {
+    let deadline = tokio::time::Instant::now() + within;
+    // A room whose inbox is full may be stuck on its store: neither it nor those after it are waited for beyond the time.
+    let asked = rooms
+        .values()
+        .map(|entry| entry.inbox.commands.send(Command::ShutDown(closing.clone())));
+    let asked = tokio::time::timeout_at(deadline, futures_util::future::join_all(asked)).await;
+    let mut saved = asked.is_ok(); // a refusal within: the room has ended
+    for (doc, entry) in rooms.iter_mut() {
+        match tokio::time::timeout_at(deadline, &mut entry.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%doc, %error, "a room's task failed"),
+            Err(_) => saved = false,
         }
-    };
-    if tokio::time::timeout(within, all).await.is_err() {
-        tracing::error!("not everything could be saved before the end; what was acknowledged is on disk");
+    }
+    rooms.retain(|_, entry| !entry.task.is_finished());
+    saved
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn inbox(kilobytes: u32) -> (Inbox, mpsc::Receiver<Command>) {
+        let (commands, received) = mpsc::channel(1);
+        let inbox = Inbox {
+            commands,
+            budget: Arc::new(Semaphore::new(kilobytes as usize)),
+            most: kilobytes,
+        };
+        (inbox, received)
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_stuck_does_not_hold_up_the_end() {
+        let (inbox, _stuck) = inbox(1);
+        let end = Command::ShutDown(Closing::new(CLOSE_GOING_AWAY, "the end"));
+        assert!(inbox.commands.send(end).await.is_ok(), "it is full now");
+        let entry = Entry {
+            inbox,
+            visitors: Arc::default(),
+            task: tokio::spawn(std::future::pending()),
+        };
+        let mut rooms = HashMap::from([(DocId::parse("stuck").unwrap(), entry)]);
+        let closing = Closing::new(CLOSE_GOING_AWAY, "the end");
+        let end = shut_down(&mut rooms, Duration::from_millis(10), &closing);
+        tokio::time::timeout(Duration::from_secs(20), end)
+            .await
+            .expect("it waits for ever");
+    }
+
+    #[test]
+    fn messages_wait_for_the_inbox_to_have_bytes_for_them() {
+        let (inbox, _received) = inbox(100);
+        let first = inbox.hold(60 << 10).now_or_never().unwrap();
+        assert!(inbox.hold(60 << 10).now_or_never().is_none());
+        drop(first);
+        // One that is larger than all of it comes alone.
+        let whole = inbox.hold(500 << 10).now_or_never().unwrap();
+        assert!(inbox.hold(0).now_or_never().is_none());
+        drop(whole);
+        assert!(inbox.hold(0).now_or_never().is_some());
     }
 }

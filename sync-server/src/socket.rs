@@ -1,6 +1,6 @@
 //! WebSockets: frames in and out of links, with their limits in size and time.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -8,24 +8,34 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use crdt::{DocName, PeerKind, Role};
+use crdt::{DocName, PeerKind, Role, Timestamp};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_tungstenite::tungstenite;
 
+use crate::access::traffic::address_of;
 use crate::access::{Caller, Claims, User};
-use crate::connection::{BATCH, CLOSE_TOO_BIG, HocuspocusLink, Link, YLink};
+use crate::clock;
+use crate::connection::{BATCH, CLOSE_TOO_BIG, HocuspocusLink, Link, Threshold, YLink};
 use crate::error::ApiError;
-use crate::limits::Limits;
 use crate::outbox::{Closing, Outbox, OutboxReader, outbox};
 use crate::relay::Relay;
+use crate::serve::{Gate, Visitor};
 
-/// Close code: the peer did not say who it is in time. Private range, after HTTP's 408.
-const CLOSE_AUTHENTICATE: u16 = 4408;
-/// Close code: nothing was heard for too long. As above.
-const CLOSE_IDLE: u16 = 4408;
+/// Close code: the peer did not say who it is in time, or was silent for too long. Private range, after HTTP's 408; a slow
+/// network is no reason to give up, so among the codes that say to come again (45xx).
+const CLOSE_TIMEOUT: u16 = 4508;
+
+/// The longest sleep until a right is looked at again: clocks are set.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// In the answer to a y-websocket's upgrade: the document's epoch. These connections have no other way to be told.
+pub(crate) const EPOCH_HEADER: &str = "inkling-epoch";
+
+/// Bytes a second that even a slow reader takes: a large document may take its time, a stalled connection not.
+const SLOWEST_READER: usize = 16 << 10;
 
 /// How long a closed connection is read, for its close frame to arrive before the TCP connection goes.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
@@ -40,6 +50,7 @@ pub(crate) struct YQuery {
     role: Option<Role>,
     kind: Option<PeerKind>,
     model: Option<String>,
+    epoch: Option<String>,
 }
 
 impl From<YQuery> for Claims {
@@ -54,6 +65,7 @@ impl From<YQuery> for Claims {
             role: query.role,
             kind: query.kind,
             model: query.model,
+            epoch: query.epoch,
         }
     }
 }
@@ -61,58 +73,93 @@ impl From<YQuery> for Claims {
 /// `GET /hocuspocus`: every document on the socket is authenticated by its first message.
 pub(crate) async fn hocuspocus(
     State(relay): State<Relay>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    relay.shared.access.check_origin(&headers)?;
-    let caller = Caller::of(Some(peer), &headers);
-    let limits = &relay.shared.limits;
+    let shared = Arc::clone(&relay.shared);
+    shared.guard.access.check_origin(&headers)?;
+    let caller = Caller::of(Some(visitor.address), &headers);
+    let seat = shared.traffic.connect(address_of(visitor.address, &headers))?;
+    let threshold = Threshold {
+        gate: Arc::clone(&visitor.gate),
+        _waiting: shared.traffic.wait()?,
+    };
     let upgrade = upgrade
-        .max_message_size(limits.frame_bytes)
-        .max_frame_size(limits.frame_bytes);
+        .max_message_size(shared.limits.frame_bytes)
+        .max_frame_size(shared.limits.frame_bytes);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let (outbox, reader) = outbox(&relay.shared.limits);
-        let link = HocuspocusLink::new(relay.clone(), caller, outbox.clone());
-        run(
-            socket,
-            Link::Hocuspocus(link),
-            outbox,
-            reader,
-            &relay.shared.limits,
-        )
-        .await;
+        visitor.gate.limit(shared.limits.unauthenticated_bytes);
+        let (outbox, reader) = outbox(&shared.limits);
+        let link = HocuspocusLink::new(relay.clone(), caller, outbox.clone(), Some(threshold));
+        let link = Link::Hocuspocus(link);
+        run(socket, link, outbox, reader, &relay, &visitor.gate).await;
+        drop(seat);
     }))
 }
 
 /// `GET /y/{doc}`: y-websocket. Whoever has no right to be here is told before the upgrade.
 pub(crate) async fn y(
     State(relay): State<Relay>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     headers: HeaderMap,
     Path(name): Path<String>,
     Query(query): Query<YQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    relay.shared.access.check_origin(&headers)?;
-    let claims = Claims::from(query);
-    let role = relay
-        .shared
-        .access
-        .role(Caller::of(Some(peer), &headers), &claims)?;
+    let shared = Arc::clone(&relay.shared);
+    shared.guard.access.check_origin(&headers)?;
+    let seat = shared.traffic.connect(address_of(visitor.address, &headers))?;
+    let caller = Caller::of(Some(visitor.address), &headers);
+    let pass = shared.guard.admit(caller, Claims::from(query)).await?;
     let name = DocName::parse(&name).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let identity = claims.identity(&format!("connection-{}", relay.next_conn().0));
-    let limits = &relay.shared.limits;
+    let role = shared
+        .guard
+        .roles(&pass, &name.doc, clock::now())?
+        .part(name.part);
+    let identity = pass.identity(&format!("connection-{}", relay.next_conn().0));
+    let now = relay.epoch(&name.doc).await;
     let upgrade = upgrade
-        .max_message_size(limits.frame_bytes)
-        .max_frame_size(limits.frame_bytes);
-    Ok(upgrade.on_upgrade(move |mut socket| async move {
-        let (outbox, reader) = outbox(&relay.shared.limits);
-        match YLink::join(&relay, &name, identity, role, outbox.clone()).await {
-            Ok(link) => run(socket, Link::Y(link), outbox, reader, &relay.shared.limits).await,
-            Err(closing) => drop(socket.send(close_message(&closing)).await), // it may be gone already
+        .max_message_size(shared.limits.frame_bytes)
+        .max_frame_size(shared.limits.frame_bytes);
+    let mut response = upgrade.on_upgrade(move |socket| async move {
+        let (outbox, reader) = outbox(&shared.limits);
+        let epoch = pass.epoch().map(str::to_owned);
+        match YLink::join(
+            &relay,
+            &name,
+            (identity, role),
+            (Some(pass), epoch),
+            outbox.clone(),
+        )
+        .await
+        {
+            Ok(link) => run(socket, Link::Y(link), outbox, reader, &relay, &visitor.gate).await,
+            Err(closing) => refuse(socket, &closing).await,
         }
-    }))
+        drop(seat);
+    });
+    if let Some(now) = now.and_then(|epoch| epoch.parse().ok()) {
+        response.headers_mut().insert(EPOCH_HEADER, now);
+    }
+    Ok(response)
+}
+
+/// Closes a socket whose document cannot be joined.
+async fn refuse(socket: WebSocket, closing: &Closing) {
+    let (mut sink, mut stream) = socket.split();
+    let close = sink.send(close_message(closing));
+    let both = async { tokio::join!(drain(&mut stream), close) };
+    drop(timeout(CLOSE_LINGER, both).await); // it may be gone already
+}
+
+/// Reads and drops what the peer still sends, else the system would answer it with a reset, which can overtake the close frame.
+async fn drain(stream: &mut SplitStream<WebSocket>) {
+    while let Some(Ok(message)) = stream.next().await {
+        if matches!(message, Message::Close(_)) {
+            break;
+        }
+    }
 }
 
 fn close_message(closing: &Closing) -> Message {
@@ -123,7 +170,15 @@ fn close_message(closing: &Closing) -> Message {
 }
 
 /// Runs a link over a socket until one of them ends.
-async fn run(socket: WebSocket, mut link: Link, outbox: Outbox, reader: OutboxReader, limits: &Limits) {
+async fn run(
+    socket: WebSocket,
+    mut link: Link,
+    outbox: Outbox,
+    reader: OutboxReader,
+    relay: &Relay,
+    gate: &Gate,
+) {
+    let limits = &relay.shared.limits;
     let (sink, mut stream) = socket.split();
     let writer = tokio::spawn(write(
         sink,
@@ -135,44 +190,60 @@ async fn run(socket: WebSocket, mut link: Link, outbox: Outbox, reader: OutboxRe
     let closing = tokio::select! {
         biased;
         closing = outbox.closed() => closing,
-        closing = read(&mut stream, &mut link, limits) => closing,
+        () = gate.shut() => {
+            let words = format!("a connection may send {} bytes before it has said who it is", limits.unauthenticated_bytes);
+            Closing::new(CLOSE_TOO_BIG, words)
+        }
+        closing = read(&mut stream, &mut link, relay) => closing,
     };
     tracing::debug!(%closing, "a connection ends");
     outbox.close(closing);
     link.leave().await;
-    // The writer sends the close frame. What the peer still sends is read and dropped, else the system would answer it with
-    // a reset, which can overtake the close frame.
-    let rest = async {
-        while let Some(Ok(message)) = stream.next().await {
-            if matches!(message, Message::Close(_)) {
-                break;
-            }
-        }
-    };
-    let both = async { tokio::join!(rest, writer) };
+    // The writer sends the close frame.
+    let both = async { tokio::join!(drain(&mut stream), writer) };
     drop(timeout(CLOSE_LINGER, both).await);
 }
 
-/// Hands frames to the link until the peer goes, breaks a limit, or falls silent.
-async fn read(stream: &mut SplitStream<WebSocket>, link: &mut Link, limits: &Limits) -> Closing {
-    let deadline = tokio::time::Instant::now() + limits.authenticate_within;
+/// Hands frames to the link until the peer goes, breaks a limit, falls silent, or may not be here any more.
+async fn read(stream: &mut SplitStream<WebSocket>, link: &mut Link, relay: &Relay) -> Closing {
+    let limits = &relay.shared.limits;
+    let mut changes = relay.shared.guard.changes();
+    let start = Instant::now();
+    let mut heard = start;
     loop {
-        let silent = tokio::time::Instant::now() + limits.idle_after;
         let authenticated = link.is_authenticated();
+        let silent = heard + limits.idle_after;
         let until = if authenticated {
             silent
         } else {
-            silent.min(deadline)
+            silent.min(start + limits.authenticate_within)
         };
-        let message = match tokio::time::timeout_at(until, stream.next()).await {
+        let due = link.due();
+        let message = tokio::select! {
+            biased;
+            // Before the next frame, so that none of it is done with a right that is gone.
+            changed = changes.changed() => {
+                let looked = link.reconsider().await;
+                match (changed, looked) {
+                    (Ok(()), Ok(())) => continue,
+                    (_, Err(closing)) => return closing,
+                    (Err(_), _) => return Closing::gone(), // the relay has ended
+                }
+            }
+            () = until_due(due) => match link.reconsider().await {
+                Ok(()) => continue,
+                Err(closing) => return closing,
+            },
+            message = timeout_at(until, stream.next()) => message,
+        };
+        let message = match message {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(error))) => return read_error(error, limits.frame_bytes),
             Ok(None) => return Closing::gone(),
-            Err(_) if authenticated => return Closing::new(CLOSE_IDLE, "nothing was heard for too long"),
-            Err(_) => {
-                return Closing::new(CLOSE_AUTHENTICATE, "no authentication message came in time");
-            }
+            Err(_) if authenticated => return Closing::new(CLOSE_TIMEOUT, "nothing was heard for too long"),
+            Err(_) => return Closing::new(CLOSE_TIMEOUT, "no authentication message came in time"),
         };
+        heard = Instant::now();
         let received = match message {
             Message::Binary(frame) => link.receive(&frame).await,
             Message::Text(_) => Err(Closing::new(1003, "this server speaks binary frames only")),
@@ -183,6 +254,15 @@ async fn read(stream: &mut SplitStream<WebSocket>, link: &mut Link, limits: &Lim
             return closing;
         }
     }
+}
+
+/// Waits until a moment, or for a while when it is far.
+async fn until_due(due: Option<Timestamp>) {
+    let Some(due) = due else {
+        return std::future::pending().await;
+    };
+    let left = Duration::from_millis(due.0.saturating_sub(clock::now().0));
+    tokio::time::sleep(left.min(LOOK_AT_LEAST_EVERY)).await;
 }
 
 fn read_error(error: axum::Error, max_frame: usize) -> Closing {
@@ -235,7 +315,9 @@ async fn send_batch(
     reader: &mut OutboxReader,
     write_within: Duration,
 ) -> Result<(), Closing> {
-    let bytes = batch.iter().map(Bytes::len).sum();
+    let weight = reader.weigh(batch);
+    let bytes: usize = batch.iter().map(Bytes::len).sum();
+    let within = write_within + Duration::from_secs((bytes / SLOWEST_READER) as u64);
     let send = async {
         for frame in batch.drain(..) {
             sink.feed(Message::Binary(frame)).await?;
@@ -245,9 +327,9 @@ async fn send_batch(
     let sent = tokio::select! {
         biased;
         closing = reader.closed() => return Err(closing),
-        sent = timeout(write_within, send) => sent,
+        sent = timeout(within, send) => sent,
     };
-    reader.sent(bytes);
+    reader.sent(weight);
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closing::gone()),

@@ -2,6 +2,10 @@
 //!
 //! **Invariant:** when a write has been answered with `Ok`, it is on disk, and so is everything that was queued before it.
 
+mod access;
+mod error;
+mod examine;
+mod history;
 mod memory;
 mod queue;
 mod sqlite;
@@ -9,13 +13,18 @@ mod sqlite;
 #[cfg(test)]
 mod conformance;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crdt::authorship::Authorship;
+use crdt::authorship::{Authorship, Credits};
+use crdt::history::Version;
 use crdt::ids::{DocId, Part, Timestamp};
-use crdt::room::{Record, Snapshot, Stored};
+use crdt::room::Record;
 
+pub use access::{AccessRows, AccessWrite, MemberRow, ShareRow};
+pub use error::{Cause, StoreError};
+pub use examine::{Examined, Remains, examine};
+pub use history::{Loaded, NewVersion, PackedSnapshot, Raw, VersionBody};
 pub use memory::MemoryStore;
 pub use queue::{PendingWrite, Store};
 pub use sqlite::SqliteStore;
@@ -46,15 +55,6 @@ pub struct DocumentRow {
     pub deleted: bool,
 }
 
-/// What is kept of a document.
-#[derive(Debug)]
-pub struct Loaded {
-    /// Its entry in the list; `None` when nothing was ever written under that name.
-    pub row: Option<DocumentRow>,
-    /// Its snapshot and the records after it.
-    pub stored: Stored,
-}
-
 /// A link of a document to the same document on another server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRow {
@@ -62,6 +62,10 @@ pub struct LinkRow {
     pub doc: DocId,
     /// The address as the user gave it, key included.
     pub url: String,
+    /// The epoch of the document there, when it was last heard of.
+    pub epoch: Option<String>,
+    /// The document there has another history by now, so that this one is a document of its own.
+    pub replaced: bool,
 }
 
 /// One change of the store.
@@ -84,13 +88,24 @@ pub enum Write {
         record: Record,
         /// The document's title, when it has changed since the last append.
         title: Option<String>,
+        /// The epoch of the document if this record makes it; without one it is given one.
+        epoch: Option<Arc<str>>,
     },
     /// Replaces all records up to the snapshot's `seq` by the snapshot; who wrote what is kept.
     Compact {
         /// The document.
         doc: DocId,
         /// Its state after record `seq`.
-        snapshot: Snapshot,
+        snapshot: PackedSnapshot,
+    },
+    /// Notes whose content is that somebody is about to write again. Comes before what its record says.
+    Credit {
+        /// The document.
+        doc: DocId,
+        /// Whose, by the ids that it will have.
+        credits: Arc<Credits>,
+        /// Now.
+        at: Timestamp,
     },
     /// Removes a document's content and keeps its name from being used again.
     Delete {
@@ -120,7 +135,8 @@ impl Write {
         OVERHEAD
             + match self {
                 Self::Append { record, .. } => record.size(),
-                Self::Compact { snapshot, .. } => snapshot.body.len() + snapshot.margin.len(),
+                Self::Compact { snapshot, .. } => snapshot.size(),
+                Self::Credit { credits, .. } => credits.iter().count() * OVERHEAD,
                 Self::Create { .. }
                 | Self::Delete { .. }
                 | Self::PutLink { .. }
@@ -129,99 +145,8 @@ impl Write {
     }
 }
 
-/// Why the store could not do what was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The disk, or the space that the store may use, is full. Nothing is lost; writes work again when there is space.
-    #[error("the disk is full: free some space on the server; what is not saved yet is kept and saved then")]
-    Full(#[source] Cause),
-    /// The file or the disk may only be read.
-    #[error(
-        "the document store may only be read: check the permissions of its folder and whether the disk is mounted read-only"
-    )]
-    ReadOnly(#[source] Cause),
-    /// Another process has the store open.
-    #[error(
-        "the document store is in use by another Inkling: stop that one, or choose another folder with --data"
-    )]
-    InUse(#[source] Cause),
-    /// A document's bytes are not what was written. Other documents are not touched by it.
-    #[error(
-        "document {doc} is damaged in the store ({what}): restore it from a backup; other documents are not affected"
-    )]
-    Damaged {
-        /// Which document.
-        doc: DocId,
-        /// What of it.
-        what: String,
-    },
-    /// The store's file as a whole cannot be understood.
-    #[error("the document store's file is damaged or not an Inkling store: restore it from a backup")]
-    Unreadable(#[source] Cause),
-    /// The store was written by a later version.
-    #[error(
-        "the document store was written by a newer Inkling (format {found}, this one knows {known}): use that version"
-    )]
-    TooNew {
-        /// The file's format.
-        found: i64,
-        /// The latest that this program knows.
-        known: i64,
-    },
-    /// The document has been deleted.
-    #[error("document {0} has been deleted")]
-    Deleted(DocId),
-    /// Another record with the same number is there already: two writers.
-    #[error("document {doc} already has another record {seq}")]
-    Conflict {
-        /// Which document.
-        doc: DocId,
-        /// The number.
-        seq: u64,
-    },
-    /// The record is not the one that comes next: the one before it has failed.
-    #[error("record {seq} of document {doc} came before record {expected}")]
-    Gap {
-        /// Which document.
-        doc: DocId,
-        /// The number that came.
-        seq: u64,
-        /// The number that comes next.
-        expected: u64,
-    },
-    /// Anything else that the disk or SQLite reported.
-    #[error("the document store cannot be used: {0}")]
-    Io(#[source] Cause),
-    /// The store has been closed.
-    #[error("the document store is closed")]
-    Closed,
-}
-
-impl StoreError {
-    /// Whether it concerns one document's write only, so that others in the same transaction should be tried without it.
-    const fn is_about_one_write(&self) -> bool {
-        matches!(
-            self,
-            Self::Damaged { .. } | Self::Deleted(_) | Self::Conflict { .. } | Self::Gap { .. }
-        )
-    }
-}
-
-/// What is behind a [`StoreError`], shared by everyone whose write it failed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct Cause(Arc<str>);
-
-impl Cause {
-    /// From anything that says what happened.
-    pub fn new(cause: impl std::fmt::Display) -> Self {
-        Self(cause.to_string().into())
-    }
-}
-
 /// A store. All calls block; [`Store`] gives it a thread of its own.
-pub trait Backend: Send + 'static {
+pub trait Backend {
     /// All documents that are not deleted, last changed first.
     ///
     /// # Errors
@@ -238,13 +163,43 @@ pub trait Backend: Send + 'static {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when what is there is not what was written; the caller must not overwrite it.
-    fn load(&mut self, doc: &DocId) -> Result<Loaded, StoreError>;
+    fn load(&mut self, doc: &DocId) -> Result<Raw, StoreError>;
 
     /// Who wrote which ids of one part of a document, compacted or not.
     ///
     /// # Errors
     /// [`StoreError`].
     fn authorship(&mut self, doc: &DocId, part: Part) -> Result<Authorship, StoreError>;
+
+    /// Whose the content of a body is that was written again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn credits(&mut self, doc: &DocId) -> Result<Credits, StoreError>;
+
+    /// A document's versions, the last one first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn versions(&mut self, doc: &DocId) -> Result<Vec<Version>, StoreError>;
+
+    /// One version with its content, checked.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when what is there is not what was written.
+    fn version(&mut self, doc: &DocId, number: u64) -> Result<Option<VersionBody>, StoreError>;
+
+    /// Keeps a version and gives it its number. After an automatic one, those go that others stand for by now.
+    ///
+    /// # Errors
+    /// [`StoreError`]: there is none then.
+    fn keep_version(&mut self, doc: &DocId, version: &NewVersion) -> Result<Version, StoreError>;
+
+    /// All that can be read of a document, sound or not, with what is wrong with it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file as a whole cannot be read.
+    fn remains(&mut self, doc: &DocId) -> Result<Remains, StoreError>;
 
     /// All links.
     ///
@@ -263,4 +218,49 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// [`StoreError`].
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError>;
+
+    /// Everything about access.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn access(&mut self) -> Result<AccessRows, StoreError>;
+
+    /// Changes something about access; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was done.
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError>;
+}
+
+/// A store that is one file, or behaves as if it were.
+pub trait Backing: Backend {
+    /// Writes a copy of the whole store, as of one moment, to a new file. Calls `between` again and again while it does so:
+    /// others need not wait.
+    ///
+    /// # Errors
+    /// [`StoreError`]; there is no usable file then.
+    fn backup(&mut self, to: &Path, between: &mut dyn FnMut(&mut dyn Backend)) -> Result<(), StoreError>;
+
+    /// Puts another file, as [`prepare`] leaves it, in the place of this one. The one before stays beside it under another
+    /// name, which is returned.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store is as it was.
+    fn replace(&mut self, with: &Path) -> Result<PathBuf, StoreError>;
+
+    /// What is wrong with the file as a whole, in words.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that cannot be told.
+    fn check_file(&mut self) -> Result<Vec<String>, StoreError>;
+}
+
+/// Makes a copy of a store ready to take the place of one that is in use: brings it to the present format, checks it, and
+/// gives every document a new epoch. Returns how many documents it has.
+///
+/// # Errors
+/// [`StoreError`] when it is no store, or a damaged one.
+pub fn prepare(path: &Path) -> Result<usize, StoreError> {
+    SqliteStore::is_store(path)?;
+    SqliteStore::open(path)?.renew()
 }

@@ -9,7 +9,7 @@ mod pipe;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crdt::{DocId, Part};
+use crdt::{DocId, Part, Role};
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
@@ -30,6 +30,8 @@ pub enum LinkState {
     Offline,
     /// The other server does not let this one in; it is tried again, seldom.
     Refused,
+    /// The other server's document has another history now: this one is a document of its own from then on.
+    Replaced,
 }
 
 /// All links of a relay.
@@ -40,7 +42,9 @@ pub(crate) struct Uplinks(Arc<Mutex<BTreeMap<DocId, Uplink>>>);
 struct Uplink {
     target: Target,
     parts: Arc<Mutex<[LinkState; 2]>>,
-    tasks: [AbortHandle; 2],
+    /// What the store keeps of it.
+    row: LinkRow,
+    tasks: Vec<AbortHandle>,
 }
 
 impl Uplink {
@@ -70,6 +74,11 @@ impl Uplinks {
         self.lock().iter().map(shown).collect()
     }
 
+    /// What the store keeps of a link.
+    fn row(&self, doc: &DocId) -> Option<LinkRow> {
+        self.lock().get(doc).map(|link| link.row.clone())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<DocId, Uplink>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,18 +99,17 @@ impl Relay {
             });
         }
         let doc = target.doc().clone();
+        if self.uplinks.row(&doc).is_some_and(|row| row.replaced) {
+            return Err(LinkError::Replaced);
+        }
         let link = LinkRow {
             doc: doc.clone(),
             url: url.to_owned(),
+            epoch: None,
+            replaced: false,
         };
-        self.shared
-            .store
-            .write(Write::PutLink {
-                link,
-                at: clock::now(),
-            })
-            .await?;
-        self.start_link(target);
+        self.put_link(link.clone()).await?;
+        self.start_link(target, link);
         Ok(doc)
     }
 
@@ -118,12 +126,71 @@ impl Relay {
 
     /// Starts a link that the store has kept.
     pub(crate) fn resume_link(&self, link: &LinkRow) -> Result<(), LinkError> {
-        self.start_link(Target::parse(&link.url)?);
+        self.start_link(Target::parse(&link.url)?, link.clone());
         Ok(())
     }
 
-    fn start_link(&self, target: Target) {
-        let parts = Arc::new(Mutex::new([LinkState::Offline; 2]));
+    async fn put_link(&self, link: LinkRow) -> Result<(), StoreError> {
+        let put = Write::PutLink {
+            link,
+            at: clock::now(),
+        };
+        self.shared.store.write(put).await
+    }
+
+    /// Takes note of the epoch that the other server names. `false`: it is not the one from before.
+    async fn is_same_epoch(&self, doc: &DocId, epoch: &str) -> bool {
+        let row = {
+            let mut links = self.uplinks.lock();
+            let Some(link) = links.get_mut(doc) else {
+                return true;
+            };
+            match &link.row.epoch {
+                Some(known) => return known == epoch,
+                None => link.row.epoch = Some(epoch.to_owned()),
+            }
+            link.row.clone()
+        };
+        if let Err(error) = self.put_link(row).await {
+            tracing::warn!(%doc, %error, "the epoch of a linked document cannot be kept");
+        }
+        true
+    }
+
+    /// The document on the other server was replaced: what is here is kept as a document of its own, and says so in its title.
+    async fn keep_as_branch(&self, doc: &DocId) {
+        let row = {
+            let mut links = self.uplinks.lock();
+            let Some(link) = links.get_mut(doc).filter(|link| !link.row.replaced) else {
+                return;
+            };
+            link.row.replaced = true;
+            *link.parts.lock().unwrap_or_else(PoisonError::into_inner) = [LinkState::Replaced; 2];
+            link.row.clone()
+        };
+        if let Err(error) = self.put_link(row).await {
+            tracing::warn!(%doc, %error, "that a link has ended cannot be kept");
+        }
+        let title = match self.shared.store.document(doc.clone()).await {
+            Ok(Some(row)) => row.title,
+            Ok(None) | Err(_) => String::new(),
+        };
+        let title = format!("{title} (kept {})", clock::date(clock::now()))
+            .trim()
+            .to_owned();
+        let named = self.rename(doc, (clock::relay(), Role::Owner), title).await;
+        if let Err(error) = named {
+            tracing::warn!(%doc, %error, "a document that was replaced elsewhere cannot be renamed");
+        }
+    }
+
+    fn start_link(&self, target: Target, row: LinkRow) {
+        let begin = if row.replaced {
+            LinkState::Replaced
+        } else {
+            LinkState::Offline
+        };
+        let parts = Arc::new(Mutex::new([begin; 2]));
         let start = |part: Part, index: usize| {
             let parts = Arc::clone(&parts);
             let report = move |state| {
@@ -137,8 +204,20 @@ impl Relay {
             };
             tokio::spawn(pipe::run(self.clone(), target.clone(), part, report)).abort_handle()
         };
-        let tasks = [start(Part::Body, 0), start(Part::Margin, 1)];
+        // The lock is held until the link is in the list: its tasks look for it there.
+        let mut links = self.uplinks.lock();
+        let tasks = if row.replaced {
+            Vec::new()
+        } else {
+            vec![start(Part::Body, 0), start(Part::Margin, 1)]
+        };
         let doc = target.doc().clone();
-        self.uplinks.lock().insert(doc, Uplink { target, parts, tasks });
+        let link = Uplink {
+            target,
+            parts: Arc::clone(&parts),
+            row,
+            tasks,
+        };
+        links.insert(doc, link);
     }
 }

@@ -58,8 +58,9 @@ fn packages() -> BTreeMap<String, Vec<String>> {
         .expect("cargo runs");
     let metadata: Value = serde_json::from_slice(&out.stdout).expect("cargo metadata is JSON");
     let name = |value: &Value| value["name"].as_str().expect("it has a name").to_owned();
-    metadata["packages"]
-        .as_array()
+    metadata
+        .get("packages")
+        .and_then(Value::as_array)
         .expect("there are packages")
         .iter()
         .map(|package| {

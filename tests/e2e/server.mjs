@@ -1,24 +1,11 @@
 // Starts the real server on a free port with a data folder of its own, and stops or kills it.
 
-import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer } from 'node:net';
+import { eventually, freePort, Program } from './processes.mjs';
 
 const program = process.env.INKLING_SERVER ?? 'target/debug/inkling-server';
-
-/** A port that nobody listens on. */
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}
 
 /** A new empty folder for a test's data. */
 export function dataFolder() {
@@ -27,47 +14,69 @@ export function dataFolder() {
 
 /** One run of the server. */
 export class Server {
-  static async start({ data = dataFolder(), port, args = [] } = {}) {
+  static async start({ data = dataFolder(), port, args = [], key } = {}) {
     const server = new Server();
     server.data = data;
     server.port = port ?? (await freePort());
     server.url = `http://127.0.0.1:${server.port}`;
-    server.log = '';
-    server.child = spawn(program, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    server.key = key;
+    const keyed = key ? ['--key', key] : [];
+    server.program = new Program(program, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...keyed, ...args], {
+      missing: 'Build it with: npm test -- programs',
     });
-    server.exited = new Promise((resolve) => server.child.once('exit', (code, signal) => resolve({ code, signal })));
-    for (const stream of [server.child.stdout, server.child.stderr]) {
-      stream.on('data', (chunk) => (server.log += chunk));
+    try {
+      await server.ready();
+    } catch (error) {
+      await server.kill();
+      throw error;
     }
-    await server.ready();
     return server;
   }
 
+  /** What it has printed. */
+  get log() {
+    return this.program.log;
+  }
+
+  /** Waits until this very process serves: another one on the same port, which ours then cannot have, does not count. */
   async ready() {
-    for (;;) {
-      if (this.child.exitCode !== null) throw new Error(`the server ended at its start:\n${this.log}`);
-      const answer = await fetch(`${this.url}/api/v1/status`).catch(() => undefined);
-      if (answer?.ok) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    // Its greeting comes after it got the port and the documents; before that, whoever answers is somebody else.
+    await eventually('the server serves', async () => {
+      this.alive();
+      if (!this.log.includes(`at ${this.url}/`)) return false;
+      const answer = await fetch(`${this.url}/api/v1/status`, { headers: this.headers(), signal: AbortSignal.timeout(5000) }).catch(() => undefined);
+      if (answer && !answer.ok && answer.status !== 503) {
+        throw new Error(`the server answers ${answer.status} to its own test: ${await answer.text()}`);
+      }
+      this.alive();
+      return answer?.ok;
+    });
   }
 
   /** Waits until an AI peer's model is loaded. */
-  async modelReady() {
-    for (;;) {
-      const status = await this.api('GET', '/status');
-      if (status.models.length > 0) return status.models[0];
-      if (this.child.exitCode !== null) throw new Error(`the server ended:\n${this.log}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+  modelReady() {
+    return eventually('a model is ready', async () => {
+      this.alive();
+      const { models, modelProblem } = await this.api('GET', '/status');
+      if (modelProblem) throw new Error(`there will be no model: ${modelProblem}`);
+      return models[0];
+    }, { every: 100 });
+  }
+
+  alive() {
+    if (this.program.fault) throw new Error(`the server is not there: ${this.program.fault}\n${this.log}`);
+  }
+
+  headers() {
+    return this.key ? { authorization: `Bearer ${this.key}` } : {};
   }
 
   async api(method, path, body) {
     const answer = await fetch(`${this.url}/api/v1${path}`, {
       method,
-      headers: body ? { 'content-type': 'application/json' } : {},
+      headers: { ...this.headers(), ...(body ? { 'content-type': 'application/json' } : {}) },
       body: body ? JSON.stringify(body) : undefined,
+      signal: AbortSignal.timeout(30_000),
     });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     const type = answer.headers.get('content-type') ?? '';
@@ -75,14 +84,12 @@ export class Server {
   }
 
   /** As a crash would: no time to write anything. */
-  async kill() {
-    this.child.kill('SIGKILL');
-    return this.exited;
+  kill() {
+    return this.program.end('SIGKILL');
   }
 
   /** As an operator would. */
-  async stop() {
-    this.child.kill('SIGTERM');
-    return this.exited;
+  stop() {
+    return this.program.end('SIGTERM');
   }
 }

@@ -1,15 +1,15 @@
-// The whole story in the real desktop window: type, ask, accept, a kill of the process, and it is all still there;
-// then the same document in a browser, through a link.
+// The whole story in the real desktop window: type, ask, accept, undo, reject, a kill of the process, and it is all still
+// there; then a server's document through its link, also without a network.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { By, Key, until } from 'selenium-webdriver';
 import { launch } from './browser.mjs';
-import { Desktop, display, picture } from './desktop.mjs';
+import { Desktop, display, killWindow, picture } from './desktop.mjs';
+import { eventually, PATIENCE, Program } from './processes.mjs';
 import { Server, dataFolder } from './server.mjs';
 
-const SLOW = 120_000;
+const KEY = 'key of the other server';
 let screen;
 let desktop;
 let driver;
@@ -20,95 +20,150 @@ before(async () => {
   desktop = await Desktop.start();
 });
 after(async () => {
-  await driver?.quit().catch(() => {});
-  desktop?.stop();
-  screen?.stop();
+  if (driver) await desktop.quit(driver);
+  await desktop?.stop();
+  await screen?.stop();
 });
 
-const find = (css) => driver.wait(until.elementLocated(By.css(css)), SLOW, `no ${css}`);
+const find = (css) => driver.wait(until.elementLocated(By.css(css)), PATIENCE, `no ${css}`);
 const surface = () => find('.ProseMirror[contenteditable=true]');
 const text = () => driver.executeScript(`
-  const copy = document.querySelector('.ProseMirror').cloneNode(true);
+  const paper = document.querySelector('.ProseMirror');
+  if (!paper) return '';
+  const copy = paper.cloneNode(true);
   for (const extra of copy.querySelectorAll('.ink-ghost, .ink-caret, .ink-ai-caret, .ProseMirror-widget')) extra.remove();
   return copy.innerText.trim();`);
-const holds = (words) => driver.wait(async () => (await text()).includes(words), SLOW, `the text never says: ${words}`);
+const holds = (words) => driver.wait(async () => (await text()).includes(words), PATIENCE, `the text never says: ${words}`);
+const becomes = (words) => driver.wait(async () => (await text()) === words, PATIENCE, `the text never is: ${words}`);
+const gone = (css) => driver.wait(async () => (await driver.findElements(By.css(css))).length === 0, PATIENCE, `${css} stays`);
+const pending = '[data-testid=card][data-state=pending]';
 
-/** Clicks as soon as it can be clicked. */
+/** Clicks as soon as it can be clicked; what is drawn again meanwhile is found again. */
 async function click(css) {
-  const element = await find(css);
-  await driver.wait(until.elementIsVisible(element), SLOW);
-  await element.click();
+  await driver.wait(async () => {
+    const [element] = await driver.findElements(By.css(css));
+    if (!element || (await element.getAttribute('aria-disabled').catch(() => 'true')) === 'true') return false;
+    return element.click().then(() => true, () => false);
+  }, PATIENCE, `${css} cannot be clicked`);
 }
 
-test('type, ask, accept', async () => {
-  driver = await desktop.open(data);
+/** Presses a key with Ctrl. As three actions: within sent keys WebKit's driver may keep Ctrl down for all that follows. */
+const control = (key) => driver.actions().keyDown(Key.CONTROL).sendKeys(key).keyUp(Key.CONTROL).perform();
+
+/** Puts the caret at the end of the text and types. */
+async function type(...keys) {
   const paper = await surface();
   await paper.click();
-  await paper.sendKeys(Key.chord(Key.CONTROL, Key.END), Key.ENTER, 'The old harbour was quiet in the evening. Ünïcödé und 日本語 too.');
+  await control(Key.END);
+  if (keys.length > 0) await paper.sendKeys(...keys);
+}
+
+test('type, ask, accept, undo, reject', async () => {
+  driver = await desktop.open(data);
+  await type(Key.ENTER, 'The old harbour was quiet in the evening. Ünïcödé und 日本語 too.');
   await holds('日本語 too.');
   await click('[data-testid=people]');
-  await driver.wait(async () => /SmolLM2/i.test(await (await find('[data-testid=person-list]')).getText()), SLOW, 'no AI peer came');
+  await driver.wait(async () => /SmolLM2/i.test(await (await find('[data-testid=person-list]')).getText()), PATIENCE, 'no AI peer came');
   await driver.actions().sendKeys(Key.ESCAPE).perform();
-  await paper.click();
-  await paper.sendKeys(Key.chord(Key.CONTROL, Key.END));
-  await paper.sendKeys(Key.ENTER, 'The fishermen came home and');
+  await type(Key.ENTER, 'The fishermen came home and');
   await holds('came home and');
   const before = await text();
-  await paper.sendKeys(Key.chord(Key.CONTROL, 'j'));
+  await type();
+  await control('j');
   await click('[data-testid=ask-continue]');
   await find('.ink-ghost');
   await picture(driver, 'window-streaming');
-  await find('[data-testid=card][data-state=pending]');
+  await find(pending);
   assert.equal(await text(), before, 'a proposal does not change the document');
   await picture(driver, 'window-pending');
-  await click('[data-testid=card][data-state=pending] [data-testid=accept]');
+  await click(`${pending} [data-testid=accept]`);
   await find('[data-testid=card][data-state=accepted]');
-  await driver.wait(async () => (await text()).length > before.length, SLOW, 'the accepted text never came');
-  await find('[data-testid=saved][data-look=saved]');
+  await driver.wait(async () => (await text()).length > before.length, PATIENCE, 'the accepted text never came');
+  const accepted = await text();
   await picture(driver, 'window-accepted');
+  await click('[data-testid=undo-accept]');
+  await becomes(before);
+  await click(`${pending} [data-testid=accept]`);
+  await becomes(accepted);
+
+  await type();
+  await control('j');
+  await click('[data-testid=ask-continue]');
+  await find(pending);
+  await click(`${pending} [data-testid=reject]`);
+  await gone('.ink-ghost');
+  await becomes(accepted);
+  await find('[data-testid=saved][data-look=saved]');
+});
+
+test('a second start says that Inkling is open already', async () => {
+  const second = new Program(process.env.INKLING_APP ?? 'target/debug/inkling', ['--data', data]);
+  try {
+    await eventually('the second one says why it does not start', () => /already|in use|locked/i.test(second.log));
+    assert.equal(second.fault, undefined, 'it shows its window until somebody closes it');
+  } finally {
+    await second.end('SIGKILL');
+  }
 });
 
 test('a kill of the process loses nothing', async () => {
   const before = await text();
-  const pattern = `inkling.*--data ${data}`;
-  assert.equal(spawnSync('pkill', ['-9', '-f', pattern]).status, 0, 'the process was there to be killed');
-  await driver.quit().catch(() => {});
+  assert.ok(killWindow(data) > 0, 'the process was there to be killed');
+  await desktop.quit(driver);
   driver = await desktop.open(data);
-  await surface();
   await holds('日本語 too.');
-  assert.equal(await text(), before);
+  await becomes(before);
 });
 
-test('a document of a server is opened by its link, and both sides write it', async () => {
-  const server = await Server.start({ args: ['--no-ai'] });
+test('a document of a server is opened by its link, and both sides write it, also after a time apart', async () => {
+  let server = await Server.start({ args: ['--no-ai'], key: KEY });
   const browser = await launch();
   try {
     const doc = await server.api('POST', '/documents/import', { title: 'Shared', markdown: 'From the server.' });
-    await driver.executeScript(`window.inkling.api('POST', '/links', JSON.stringify({ url: ${JSON.stringify(`${server.url}/#/d/${doc.id}`)} })).then((answer) => { window.linked = answer; });`);
-    await driver.wait(() => driver.executeScript('return window.linked !== undefined'), SLOW);
-    const linked = JSON.parse(await driver.executeScript('return window.linked'));
-    assert.equal(linked.status, 201, linked.body);
-    await driver.executeScript(`location.hash = '#/d/${JSON.parse(linked.body).id}'`);
+    const link = (key) => `${server.url}/#/d/${doc.id}?key=${encodeURIComponent(key)}`;
+    const tryLink = async (address) => {
+      const input = await find('[data-testid=link-input]');
+      await input.clear();
+      await input.sendKeys(address);
+      await click('[data-testid=link-confirm]');
+    };
+    await click('[data-testid=back]');
+    await click('[data-testid=open-link]');
+    await tryLink(link('wrong'));
+    const trouble = await find('[data-testid=link-trouble]');
+    assert.match(await trouble.getText(), /does not let you in/i);
+    await tryLink(link(KEY));
     await holds('From the server.');
+    await driver.wait(async () => (await driver.getTitle()).startsWith('Shared'), PATIENCE, 'the title follows the document');
+    await driver.wait(async () => /in sync/i.test(await (await find('[data-testid=linked]')).getText()), PATIENCE, 'it says that it is in sync');
+    await click('[data-testid=share]');
+    const shared = await (await find('[data-testid=share-link]')).getAttribute('value');
+    assert.equal(shared, link(KEY), 'the link to share has its key');
+    await driver.actions().sendKeys(Key.ESCAPE).perform();
+
     const page = await (await browser.newContext()).newPage();
-    await page.goto(`${server.url}/#/d/${doc.id}`);
+    page.setDefaultTimeout(PATIENCE);
+    await page.goto(link(KEY));
     await page.locator('.ProseMirror[contenteditable=true]').click();
     await page.keyboard.press('Control+End');
     await page.keyboard.type(' From the browser.');
     await holds('From the browser.');
+
     const { port, data: folder } = server;
     await server.kill();
-    const paper = await surface();
-    await paper.click();
-    await paper.sendKeys(Key.chord(Key.CONTROL, Key.END), ' Written offline.');
+    await driver.wait(async () => /not reached/i.test(await (await find('[data-testid=linked]')).getText()), PATIENCE, 'it says that the server is away');
+    await type(' Written offline.');
     await holds('Written offline.');
-    const again = await Server.start({ data: folder, port, args: ['--no-ai'] });
-    try {
-      await page.waitForFunction(() => document.querySelector('.ProseMirror').innerText.includes('Written offline.'), undefined, { timeout: SLOW });
-      await holds('Written offline.');
-    } finally {
-      await again.kill();
-    }
+    await find('[data-testid=saved][data-look=saved]');
+    assert.ok(killWindow(data) > 0);
+    await desktop.quit(driver);
+    driver = await desktop.open(data);
+    await driver.wait(until.elementLocated(By.css('.ProseMirror')), PATIENCE);
+    await driver.executeScript(`location.hash = '#/d/${doc.id}'`);
+    await holds('Written offline.');
+    server = await Server.start({ data: folder, port, args: ['--no-ai'], key: KEY });
+    await page.waitForFunction(() => document.querySelector('.ProseMirror').innerText.includes('Written offline.'));
+    await holds('From the browser.');
   } finally {
     await browser.close();
     await server.kill();

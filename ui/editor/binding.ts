@@ -10,6 +10,7 @@ import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
 import type * as Y from "yjs";
 import { keepCaret } from "./caret-keeper.ts";
 import { NoEditsOfItsOwn, keepMapping, seedTextblocks } from "./guards.ts";
+import { words } from "./json.ts";
 import { looksLikeMarkdown, toElements } from "./markdown.ts";
 import type { PresenceOptions } from "./presence.ts";
 import { Presence } from "./presence.ts";
@@ -29,6 +30,8 @@ export interface SurfaceOptions {
   /** After every change of text, selection or focus. */
   onChange(): void;
   onAsk(): void;
+  /** A link is to be followed. */
+  onFollow(href: string): void;
   onNotice(level: "info" | "warning" | "error", message: string): void;
 }
 
@@ -114,7 +117,12 @@ export class Surface {
   }
 
   private makeEditor(): Editor {
-    const { element, fragment, presence, suggestions, placeholder, onChange, onAsk } = this.options;
+    const { element, fragment, presence, suggestions, placeholder, onChange, onAsk, onFollow } = this.options;
+    const followAtCaret = ({ editor }: { editor: Editor }): boolean => {
+      const href = words(editor.getAttributes("link")["href"]);
+      if (href !== "") onFollow(href);
+      return href !== "";
+    };
     const editor = new Editor({
       element,
       editable: this.editable,
@@ -124,7 +132,7 @@ export class Surface {
         NoEditsOfItsOwn,
         Presence(presence),
         suggestions.extension(),
-        Extension.create({ name: "inkKeys", addKeyboardShortcuts: () => ({ "Mod-j": () => (onAsk(), true) }) }),
+        Extension.create({ name: "inkKeys", addKeyboardShortcuts: () => ({ "Mod-j": () => (onAsk(), true), "Alt-Enter": followAtCaret }) }),
       ],
       editorProps: {
         attributes: { "aria-label": "Document", "aria-multiline": "true", role: "textbox", spellcheck: "true" },

@@ -1,12 +1,14 @@
 // window.inkling: what the shell may call, and nothing else. No call throws; what goes wrong becomes words.
 
 import { callApi } from "./api.ts";
+import { saveText } from "./files.ts";
 import { oneOf, parse, reason, record, some, words } from "./json.ts";
 import type { AskOptions, DecideAnswer, DecideOptions, EditorEvent, Inkling, OpenOptions, PreviewAnswer, User } from "./seam.ts";
 import type { Transport } from "./session.ts";
 import { Session } from "./session.ts";
 import { isDesktop, TauriSocket } from "./transport-tauri.ts";
-import { accessKey, relayUrl } from "./transport-ws.ts";
+import { follow, linkAt } from "./follow.ts";
+import { accessKey, relayUrl, takeKey } from "./transport-ws.ts";
 
 let session: Session | null = null;
 
@@ -79,6 +81,8 @@ const inkling: Inkling = {
   reveal: (cardId) => guarded(() => session?.reveal(cardId), undefined),
   setTitle: (title) => guarded(() => session?.setTitle(title), undefined),
   setUser: (userJson) => guarded(() => session?.setUser(readUser(parse(userJson))), undefined),
+  follow: (href) => guarded(() => void (session ? session.follow(href) : follow(href)), undefined),
+  saveText: async (name, text) => JSON.stringify(await saveText(name, text)),
   api: async (method, path, bodyJson) => JSON.stringify(await callApi(method, path, bodyJson)),
   platform: () => (isDesktop() ? "desktop" : "web"),
 };
@@ -92,5 +96,19 @@ function guarded<T>(work: () => T, otherwise: T): T {
     return otherwise;
   }
 }
+
+// Before the shell looks at the address. A link with another key, opened in this tab, begins anew with it.
+takeKey();
+window.addEventListener("hashchange", () => {
+  if (takeKey()) window.location.reload();
+});
+
+// Links outside the text (in cards) say that they leave the page; a desktop window has nowhere to leave to.
+document.addEventListener("click", (event) => {
+  const href = event.target instanceof Element && event.target.closest("a[target=_blank]") ? linkAt(event.target) : null;
+  if (href === null || event.defaultPrevented) return;
+  event.preventDefault();
+  inkling.follow(href);
+});
 
 Object.assign(window, { inkling });

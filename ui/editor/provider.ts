@@ -139,6 +139,13 @@ export class Link {
     return true;
   }
 
+  /** Tells the relay who sits here now, where it knows it as somebody else. */
+  renew(): void {
+    if (this.socket.status !== "connected" || this.denied) return; // the next connection begins with it
+    void this.bodyProvider.sendToken();
+    void this.marginProvider.sendToken();
+  }
+
   /** Leaves. Awareness is withdrawn first, so that nobody sees a ghost. */
   close(): void {
     clearTimeout(this.lasting);

@@ -10,7 +10,6 @@ import { Document } from "@tiptap/extension-document";
 import { HardBreak } from "@tiptap/extension-hard-break";
 import { Heading } from "@tiptap/extension-heading";
 import { HorizontalRule } from "@tiptap/extension-horizontal-rule";
-import { Image } from "@tiptap/extension-image";
 import { Italic } from "@tiptap/extension-italic";
 import { Link } from "@tiptap/extension-link";
 import { BulletList, ListItem, ListKeymap, OrderedList, TaskItem, TaskList } from "@tiptap/extension-list";
@@ -20,6 +19,7 @@ import { Table, TableCell, TableHeader, TableRow } from "@tiptap/extension-table
 import { Text } from "@tiptap/extension-text";
 import { Underline } from "@tiptap/extension-underline";
 import { Dropcursor, Gapcursor, Placeholder } from "@tiptap/extensions";
+import { Picture } from "./pictures.ts";
 
 /** The root that holds the text. */
 export const FRAGMENT = "default";
@@ -123,7 +123,7 @@ const nodeExtensions: AnyExtension[] = [
   TableRow,
   TableHeader,
   TableCell,
-  Image.configure({ inline: false, allowBase64: true }),
+  Picture.configure({ inline: false, allowBase64: true }),
   HorizontalRule,
   HardBreak,
 ];

@@ -12,6 +12,7 @@
  *     .ProseMirror-gapcursor, .ProseMirror-selectednode, .selectedCell, .column-resize-handle, .tableWrapper   as in Tiptap
  *     ul[data-type=taskList] > li[data-checked=true|false] > label > input, + div    task lists
  *     .ink-unknown                  a part this version cannot show (read-only documents)
+ *     .ink-picture-away             stands for a picture on another server until somebody asks for it (a span and a button)
  *     .ink-foreign                  text with formatting of another client that this version carries along unseen
  *     .ink-dropcursor               where dragged content would land
  *
@@ -54,7 +55,7 @@ export interface OpenOptions {
   /** Document id. */
   doc: string;
   user: User;
-  /** Access key; when missing, the one from `?key=` (kept in sessionStorage) is used. */
+  /** Access key; when missing, the one that came with the page's address (kept in sessionStorage) is used. */
   key?: string;
   /** Only put on the surface as `data-theme`. */
   theme?: "light" | "dark";
@@ -119,6 +120,12 @@ export interface PreviewAnswer {
 export interface ApiAnswer {
   status: number;
   body: string;
+}
+
+/** What `saveText` resolves to (JSON of this; it never rejects): words for the person, also when it worked. */
+export interface SaveAnswer {
+  ok: boolean;
+  message: string;
 }
 
 /** Names for `command`; arguments are JSON of the object shown, or "" / "null" for none. Unknown names do nothing. */
@@ -293,6 +300,10 @@ export interface Inkling {
   setTitle(title: string): void;
   /** JSON of User: name or colour changed. */
   setUser(userJson: string): void;
+  /** Follows a link: within the page, in a new tab, or in the system's browser; a notice says why it cannot. */
+  follow(href: string): void;
+  /** Saves a text as a Markdown file; JSON of SaveAnswer. */
+  saveText(name: string, text: string): Promise<string>;
   /** Calls the REST API (`path` below /api/v1, as "/documents"); JSON of ApiAnswer. */
   api(method: string, path: string, bodyJson: string | null): Promise<string>;
   platform(): Platform;

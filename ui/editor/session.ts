@@ -7,6 +7,7 @@ import { Cards } from "./cards.ts";
 import { colorOf } from "./colors.ts";
 import { activeAt, runCommand } from "./commands.ts";
 import { Decisions } from "./decide.ts";
+import { follow, linkAt } from "./follow.ts";
 import { Frames } from "./frames.ts";
 import { reason } from "./json.ts";
 import { Margin } from "./margin.ts";
@@ -115,6 +116,14 @@ export class Session {
   setUser(user: User): void {
     Object.assign(this.user, user, { color: colorOf(user.id, user.color) });
     this.introduce();
+    // The relay signs decisions with the name it knows.
+    this.link.renew();
+  }
+
+  /** Follows a link of the text, or any other. */
+  async follow(href: string): Promise<void> {
+    const trouble = await follow(href);
+    if (trouble !== null) this.refuse(trouble);
   }
 
   /** Leaves; nothing is emitted any more. */
@@ -160,10 +169,22 @@ export class Session {
     const onTitle = (): void => this.mark("title");
     const onPeople = (): void => this.mark("people", "cards");
     const onLayout = (): void => this.mark("cards", "selection");
+    const onClick = (event: MouseEvent): void => {
+      const href = linkAt(event.target);
+      if (href === null) return;
+      // Never by the browser itself: it would follow addresses that we refuse, and leave the page.
+      event.preventDefault();
+      if (event.ctrlKey || event.metaKey || this.surface?.editor?.isEditable !== true) void this.follow(href);
+    };
+    const onLeave = (event: BeforeUnloadEvent): void => {
+      if (this.link.saved !== "saved") event.preventDefault();
+    };
     this.fragment.observeDeep(onText);
     body.getMap("meta").observe(onTitle);
     awareness.on("change", onPeople);
     window.addEventListener("resize", onLayout);
+    window.addEventListener("beforeunload", onLeave);
+    this.element.addEventListener("click", onClick);
     document.addEventListener("scroll", onLayout, { capture: true, passive: true });
     const sizes = typeof ResizeObserver === "undefined" ? null : new ResizeObserver(onLayout);
     sizes?.observe(this.element);
@@ -174,6 +195,8 @@ export class Session {
     this.cleanUp.push(stopMargin, () => {
       sizes?.disconnect();
       window.removeEventListener("resize", onLayout);
+      window.removeEventListener("beforeunload", onLeave);
+      this.element.removeEventListener("click", onClick);
       document.removeEventListener("scroll", onLayout, { capture: true });
       awareness.off("change", onPeople);
     });
@@ -191,6 +214,7 @@ export class Session {
       editable: mayWrite,
       onChange: () => this.mark("toolbar", "selection"),
       onAsk: () => this.emit({ type: "askShortcut" }),
+      onFollow: (href) => void this.follow(href),
       onNotice: (level, message) => this.emit({ type: "notice", level, message }),
     });
     this.emit({ type: "ready" });

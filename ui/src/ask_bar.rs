@@ -111,13 +111,20 @@ fn OpenBar() -> impl IntoView {
             |at| places::below(at, size, browser::screen()),
         )));
     };
-    bar.on_load(move |_| {
+    bar.on_load(move |bar| {
         place();
-        if let Some(input) = input.get_untracked() {
-            let _gone = input.focus();
+        match input.get_untracked().filter(|input| !input.disabled()) {
+            Some(input) => _ = input.focus(),
+            // Nobody can be asked: the bar says why, and Escape closes it.
+            None => _ = bar.focus(),
         }
     });
     let resized = window_event_listener(ev::resize, move |_| place());
+    // The surface tells of the selection's place again whenever the page scrolls or the text moves.
+    Effect::new(move || {
+        session.selection.track();
+        place();
+    });
     let outside = window_event_listener(ev::pointerdown, move |event| {
         if bar
             .get_untracked()
@@ -138,7 +145,11 @@ fn OpenBar() -> impl IntoView {
                     .to_owned(),
             )
         } else if session.ai_peers().is_empty() {
-            Some(shell.server.with(|status| server::why_no_ai(status.as_ref())))
+            Some(
+                shell
+                    .server
+                    .with(|status| server::absence(status.as_ref()).sentence()),
+            )
         } else {
             None
         }
@@ -164,6 +175,11 @@ fn OpenBar() -> impl IntoView {
             event.prevent_default();
             session.asking.set(false);
             editor::command("focus");
+        } else if event.key() == "Tab"
+            && let Some(bar) = bar.get_untracked()
+            && browser::turn_around(&bar, event.shift_key())
+        {
+            event.prevent_default();
         }
     };
     let submit = move |event: ev::SubmitEvent| {
@@ -176,7 +192,7 @@ fn OpenBar() -> impl IntoView {
         move || obstacle.with(Option::is_none) && instruction.with(|words| !words.trim().is_empty());
     view! {
         <div
-            node_ref=bar class="ask-bar" role="dialog" aria-label="Ask the AI" data-testid="ask-bar"
+            node_ref=bar class="ask-bar" role="dialog" tabindex="-1" aria-label="Ask the AI" data-testid="ask-bar"
             style:left=move || corner.get().map(|corner| format!("{}px", corner.left))
             style:top=move || corner.get().map(|corner| format!("{}px", corner.top))
             on:keydown=on_key
@@ -205,12 +221,15 @@ fn Quick(blocked: Signal<bool>, ask: Callback<&'static str>) -> impl IntoView {
     let nothing_selected = Memo::new(move |_| session.selection.with(|selection| selection.empty));
     let kinds = KINDS.map(|(kind, name, picture, needs_text)| {
         let unfit = move || needs_text && nothing_selected.get();
+        let off = move || blocked.get() || unfit();
         view! {
+            // aria-disabled, not disabled: who gets there by the keyboard is told why it is off.
             <button
                 type="button" class="chip" data-testid=name
-                disabled=move || blocked.get() || unfit()
+                aria-disabled=move || off().to_string()
                 title=move || unfit().then_some("Select the text first")
-                on:click=move |_| ask.run(kind)
+                aria-description=move || unfit().then_some("Select the text first")
+                on:click=move |_| if !untrack(off) { ask.run(kind) }
             >{icon(picture)} {words::request(kind)}</button>
         }
     });

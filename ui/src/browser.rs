@@ -181,6 +181,38 @@ pub(crate) fn rove(elements: &[web_sys::HtmlElement], key: &str, previous: &str,
     elements.get(to).is_some_and(|element| element.focus().is_ok())
 }
 
+/// What the Tab key can reach.
+const STOPS: &str = "button:not(:disabled), input:not(:disabled), select:not(:disabled), a[href]";
+
+/// At the last of the elements in `root` that Tab reaches, goes on at the first, and the other way round; true when it was
+/// one of these two, and the key is used up.
+pub(crate) fn turn_around(root: &web_sys::Element, backwards: bool) -> bool {
+    let stops = focusable(root, STOPS);
+    let (from, to) = if backwards {
+        (stops.first(), stops.last())
+    } else {
+        (stops.last(), stops.first())
+    };
+    let active = document().active_element();
+    // Before the first of them the focus may be on `root` itself.
+    let here = from.is_some_and(|from| active.as_deref() == Some(from.as_ref()))
+        || (backwards && active.as_ref() == Some(root));
+    here && to.is_some_and(|to| to.focus().is_ok())
+}
+
+/// Resolves after some milliseconds.
+pub(crate) async fn sleep(milliseconds: i32) {
+    let timer = js_sys::Promise::new(&mut |resolve, _reject| {
+        let _no_page = window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
+    });
+    let _never_rejected = JsFuture::from(timer).await;
+}
+
+/// The text of a file that a person chose; none when it cannot be read.
+pub(crate) async fn text_of(file: &web_sys::File) -> Option<String> {
+    JsFuture::from(file.text()).await.ok()?.as_string()
+}
+
 /// Writes to the console: for programmers, never for people.
 pub(crate) fn log(message: &str) {
     web_sys::console::error_1(&message.into());

@@ -32,10 +32,12 @@ pub(crate) fn CardView(
             .with(|cards| cards.iter().find(|card| card.id == key).cloned())
             .unwrap_or_default()
     });
-    let has_focus = {
-        let id = id.clone();
-        move || session.focused.with(|focused| focused.as_ref() == Some(&id))
-    };
+    let focused_id = id.clone();
+    let has_focus = Signal::derive(move || {
+        session
+            .focused
+            .with(|focused| focused.as_ref() == Some(&focused_id))
+    });
     let on_key = {
         let id = id.clone();
         move |event: ev::KeyboardEvent| {
@@ -79,7 +81,7 @@ pub(crate) fn CardView(
             data-state=move || card.with(|card| card.state.name())
             data-stale=move || card.with(|card| card.stale && card.state == CardState::Pending).then_some("")
             data-detached=move || card.with(|card| card.detached).then_some("")
-            data-focused=move || has_focus().then_some("")
+            data-focused=move || has_focus.get().then_some("")
             style=move || style.get()
             on:keydown=on_key
             on:focusin=focus_in
@@ -88,6 +90,12 @@ pub(crate) fn CardView(
             <Head card />
             <Show when=move || card.with(|card| card.state != CardState::Accepted)><Body card /></Show>
             <Actions card />
+            // Below the buttons, so that they do not move away from under the pointer that presses one.
+            <Show when=move || has_focus.get() && card.with(|card| card.state == CardState::Pending) && session.may_decide()>
+                <p class="card-keys" aria-hidden="true">
+                    <kbd>{browser::shortcut("↵")}</kbd> " accepts, " <kbd>{browser::shortcut("⌫")}</kbd> " rejects"
+                </p>
+            </Show>
         </article>
     }
 }
@@ -232,15 +240,20 @@ fn Actions(card: Memo<Card>) -> impl IntoView {
             session.may_ask(),
         )
     });
-    let busy = move || card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id)));
+    let busy = Signal::derive(move || {
+        card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id)))
+    });
     view! {
-        <div class="card-actions" aria-busy=move || busy().to_string()>
+        <div class="card-actions" aria-busy=move || busy.get().to_string()>
             {move || {
                 let ((state, stale, detached), may_decide, may_ask) = situation.get();
                 match state {
                     CardState::Queued | CardState::Streaming => view! { <Cancel card may_ask /> }.into_any(),
-                    CardState::Pending => view! { <Decide card stale detached may_decide /> }.into_any(),
-                    CardState::Accepted => view! { <Undo card may_decide /> }.into_any(),
+                    CardState::Pending => view! {
+                        <Decide card stale detached may_decide busy />
+                        {(may_ask && !detached).then(|| view! { <AskAgain card /> })}
+                    }.into_any(),
+                    CardState::Accepted => view! { <Undo card may_decide busy /> }.into_any(),
                     CardState::Failed => view! { <Again card may_ask /> }.into_any(),
                     CardState::Rejected | CardState::Cancelled => ().into_any(),
                 }
@@ -283,13 +296,30 @@ fn focus_next(id: &str) {
     }
 }
 
+/// A shortcut as `aria-keyshortcuts` has it.
+fn keys(key: &str) -> String {
+    let command = if browser::has_command_key() {
+        "Meta"
+    } else {
+        "Control"
+    };
+    format!("{command}+{key}")
+}
+
 /// Was a button pressed by the keyboard? Then the focus has to go somewhere sensible.
 fn by_keyboard(event: &ev::MouseEvent) -> bool {
     event.detail() == 0
 }
 
 #[component]
-fn Decide(card: Memo<Card>, stale: bool, detached: bool, may_decide: bool) -> impl IntoView {
+fn Decide(
+    card: Memo<Card>,
+    stale: bool,
+    detached: bool,
+    may_decide: bool,
+    /// A decision is on its way: no second one before it is there.
+    busy: Signal<bool>,
+) -> impl IntoView {
     let session = expect_context::<Session>();
     if !may_decide {
         return view! { <span class="card-remark">"Somebody who may edit decides."</span> }.into_any();
@@ -312,12 +342,12 @@ fn Decide(card: Memo<Card>, stale: bool, detached: bool, may_decide: bool) -> im
     let title = format!("{} ({})", words::accepting(kind), browser::shortcut("Enter"));
     view! {
         <Show when=move || !detached>
-            <button type="button" class="button accept" data-testid="accept" title=title.clone() on:click=on_accept>
+            <button type="button" class="button accept" data-testid="accept" aria-disabled=move || busy.get().to_string() aria-keyshortcuts=keys("Enter") title=title.clone() on:click=on_accept>
                 {icon(Icon::Check)} {if stale { "Review…" } else { "Accept" }}
             </button>
         </Show>
         <button
-            type="button" class="button" data-testid="reject"
+            type="button" class="button" data-testid="reject" aria-disabled=move || busy.get().to_string() aria-keyshortcuts=keys("Backspace")
             title=format!("Put this away for everybody ({})", browser::shortcut("Backspace")) on:click=on_reject
         >"Reject"</button>
     }
@@ -341,12 +371,12 @@ fn Cancel(card: Memo<Card>, may_ask: bool) -> impl IntoView {
 }
 
 #[component]
-fn Undo(card: Memo<Card>, may_decide: bool) -> impl IntoView {
+fn Undo(card: Memo<Card>, may_decide: bool, busy: Signal<bool>) -> impl IntoView {
     let session = expect_context::<Session>();
     view! {
         {may_decide.then(|| view! {
             <button
-                type="button" class="button" data-testid="undo-accept" title="Take it out of the text again"
+                type="button" class="button" data-testid="undo-accept" aria-disabled=move || busy.get().to_string() title="Take it out of the text again"
                 on:click=move |_| session.decide(card.with_untracked(|card| card.id.clone()), "undo", false)
             >{icon(Icon::Undo)} "Undo"</button>
         })}
@@ -356,28 +386,47 @@ fn Undo(card: Memo<Card>, may_decide: bool) -> impl IntoView {
 
 #[component]
 fn Again(card: Memo<Card>, may_ask: bool) -> impl IntoView {
+    view! {
+        {may_ask.then(|| view! { <AskAgain card /> })}
+        <PutAway card />
+    }
+}
+
+/// Asks once more for the same, at the same place. What was proposed before gives way to the new answer.
+#[component]
+fn AskAgain(card: Memo<Card>) -> impl IntoView {
     let session = expect_context::<Session>();
-    let again = move |_| {
+    let again = move |event: ev::MouseEvent| {
         let card = card.get_untracked();
+        let kind = if card.request_kind.is_empty() {
+            "ask".to_owned()
+        } else {
+            card.request_kind.clone()
+        };
         let asked = editor::ask(&Ask {
-            kind: if card.request_kind.is_empty() {
-                "ask".to_owned()
-            } else {
-                card.request_kind
-            },
+            kind,
             instruction: card.instruction,
             to: String::new(),
             again: Some(card.id.clone()),
         });
-        if asked {
+        if !asked {
+            return; // the surface has said why
+        }
+        if by_keyboard(&event) {
+            focus_next(&card.id);
+        }
+        if card.state == CardState::Pending && session.may_decide() {
+            session.decide(card.id, "reject", false);
+        } else {
             session.away.update(|away| _ = away.insert(card.id));
         }
     };
+    let pending = card.with_untracked(|card| card.state == CardState::Pending);
+    let class = if pending { "quiet small" } else { "button" };
     view! {
-        {may_ask.then(|| view! {
-            <button type="button" class="button" data-testid="ask-again" on:click=again>{icon(Icon::Reload)} "Ask again"</button>
-        })}
-        <PutAway card />
+        <button type="button" class=class data-testid="ask-again" aria-label="Ask again" title="Ask again: another answer takes this one's place" on:click=again>
+            {icon(Icon::Reload)} {(!pending).then_some("Ask again")}
+        </button>
     }
 }
 

@@ -60,3 +60,24 @@ pub(crate) fn Dialog(
         </dialog>
     }
 }
+
+/// The buttons that end a dialog.
+#[component]
+pub(crate) fn Ends(
+    /// The dialog's.
+    open: RwSignal<bool>,
+    /// Of the button that does it.
+    words: &'static str,
+    /// Its `data-testid`.
+    name: &'static str,
+    /// It destroys something.
+    #[prop(optional)]
+    danger: bool,
+) -> impl IntoView {
+    view! {
+        <div class="ends">
+            <button type="button" class="button" on:click=move |_| open.set(false)>"Cancel"</button>
+            <button type="submit" class=if danger { "button danger" } else { "button primary" } data-testid=name>{words}</button>
+        </div>
+    }
+}

@@ -1,5 +1,7 @@
 //! The list of documents: open, create, rename, delete; on the desktop, open another server's link.
 
+use std::time::Duration;
+
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -7,14 +9,22 @@ use serde_json::json;
 
 use crate::app::ThemeToggle;
 use crate::browser;
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, Ends};
 use crate::editor;
 use crate::icon::{Icon, icon, mark};
+use crate::markdown_files::{self, ImportButton};
 use crate::menu::{MenuItem, Opens, Popup};
+use crate::open_link::OpenLinkDialog;
 use crate::route::Route;
-use crate::server::{ApiError, Document};
+use crate::search;
+use crate::server::{self, ApiError, Document};
 use crate::state::Shell;
 use crate::words;
+
+/// How often the states of links are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// With fewer documents one sees them all, and needs no search.
+const SEARCH_FROM: usize = 4;
 
 /// What is known of the list.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +42,7 @@ struct Choices {
     deleting: RwSignal<Option<Document>>,
     linking: RwSignal<bool>,
     creating: RwSignal<bool>,
+    looked_for: RwSignal<String>,
 }
 
 impl Choices {
@@ -41,7 +52,10 @@ impl Choices {
                 Ok(documents) => Listing::Here(documents),
                 Err(error) => Listing::Failed(error.message),
             };
-            self.listing.try_set(listing);
+            // Only when something is new, so that the list keeps the focus.
+            if self.listing.try_with_untracked(|before| *before != listing) == Some(true) {
+                self.listing.try_set(listing);
+            }
         });
     }
 
@@ -79,6 +93,7 @@ pub(crate) fn DocList() -> impl IntoView {
         deleting: RwSignal::new(None),
         linking: RwSignal::new(false),
         creating: RwSignal::new(false),
+        looked_for: RwSignal::default(),
     };
     provide_context(choices);
     document().set_title("Inkling");
@@ -86,6 +101,18 @@ pub(crate) fn DocList() -> impl IntoView {
     // Others create and rename too: look again whenever somebody comes back to this page.
     let back = window_event_listener(ev::focus, move |_| choices.load());
     on_cleanup(move || back.remove());
+    // Links to other servers come and go by themselves.
+    let is_linked = move || matches!(&*choices.listing.read_untracked(), Listing::Here(all) if all.iter().any(|one| one.link.is_some()));
+    if let Ok(timer) = set_interval_with_handle(
+        move || {
+            if is_linked() {
+                choices.load()
+            }
+        },
+        LOOK,
+    ) {
+        on_cleanup(move || timer.clear());
+    }
     view! {
         <header class="bar list-bar">
             <span class="brand">{mark()} "Inkling"</span>
@@ -101,6 +128,7 @@ pub(crate) fn DocList() -> impl IntoView {
                         {icon(Icon::Link)} "Open a link"
                     </button>
                 })}
+                <ImportButton done=Callback::new(|document: Document| open(&document.id)) />
                 <button
                     type="button" class="button primary" data-testid="new-document"
                     aria-busy=move || choices.creating.get().to_string()
@@ -118,7 +146,11 @@ pub(crate) fn DocList() -> impl IntoView {
         </main>
         <RenameDialog />
         <DeleteDialog />
-        <OpenLinkDialog />
+        <OpenLinkDialog
+            open=choices.linking
+            opened=Callback::new(|document: Document| open(&document.id))
+            changed=Callback::new(move |()| choices.load())
+        />
     }
 }
 
@@ -166,10 +198,33 @@ fn Nothing() -> impl IntoView {
 
 #[component]
 fn Rows(documents: Vec<Document>) -> impl IntoView {
+    let choices = expect_context::<Choices>();
+    let many = documents.len() >= SEARCH_FROM;
+    let documents = StoredValue::new(documents);
+    let found = Memo::new(move |_| {
+        let looked_for = choices.looked_for.get();
+        documents.with_value(|all| {
+            all.iter()
+                .filter(|document| search::fits(words::title(&document.title), &looked_for))
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+    });
     view! {
-        <ul class="rows" data-testid="documents">
-            {documents.into_iter().map(|document| view! { <Row document=document /> }).collect_view()}
-        </ul>
+        {many.then(|| view! {
+            <input
+                type="search" class="search" placeholder="Search the titles" aria-label="Search the titles" data-testid="search"
+                bind:value=choices.looked_for
+            />
+        })}
+        <Show
+            when=move || found.with(|found| !found.is_empty())
+            fallback=|| view! { <p class="nothing-found" role="status">"No title has all of these words."</p> }
+        >
+            <ul class="rows" data-testid="documents">
+                {move || found.get().into_iter().map(|document| view! { <Row document=document /> }).collect_view()}
+            </ul>
+        </Show>
     }
 }
 
@@ -182,7 +237,17 @@ fn Row(document: Document) -> impl IntoView {
         .updated_at
         .as_ref()
         .map(|moment| format!("Changed {}", browser::moment_words(moment)));
-    let linked = document.link.as_deref().map(host);
+    let linked = document.link.as_deref().map(|link| {
+        let host = server::host(link);
+        let state = document.link_state.clone();
+        let fine = state.as_deref() == Some("connected");
+        (server::link_words(&host, state.as_deref()), fine)
+    });
+    let shell = expect_context::<Shell>();
+    let save = Callback::new(move |()| {
+        let document = about.get_value();
+        markdown_files::save(shell, document.id, document.title);
+    });
     let href = Route::Document(document.id).hash();
     view! {
         <li class="row" data-testid="document">
@@ -192,7 +257,7 @@ fn Row(document: Document) -> impl IntoView {
                     <span class="row-title">{title.clone()}</span>
                     <span class="row-facts">
                         {changed}
-                        {linked.map(|host| view! { <span class="row-host">{icon(Icon::Link)} {host}</span> })}
+                        {linked.map(|(words, fine)| view! { <span class="row-host" data-look=if fine { "connected" } else { "offline" }>{icon(Icon::Link)} {words}</span> })}
                     </span>
                 </span>
             </a>
@@ -200,18 +265,13 @@ fn Row(document: Document) -> impl IntoView {
                 <MenuItem name="rename" run=Callback::new(move |()| choices.renaming.set(Some(about.get_value())))>
                     {icon(Icon::Pencil)} "Rename"
                 </MenuItem>
+                <MenuItem name="save-markdown" run=save>{icon(Icon::Document)} "Save as Markdown"</MenuItem>
                 <MenuItem name="delete" danger=true run=Callback::new(move |()| choices.deleting.set(Some(about.get_value())))>
                     {icon(Icon::Trash)} "Delete"
                 </MenuItem>
             </Popup>
         </li>
     }
-}
-
-/// "other.example" of "https://other.example/#/d/1".
-fn host(link: &str) -> String {
-    let rest = link.split_once("://").map_or(link, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or(rest).to_owned()
 }
 
 /// A signal for a dialog that is open while something is chosen.
@@ -295,63 +355,5 @@ fn DeleteDialog() -> impl IntoView {
                 <Ends open words="Delete" name="delete-confirm" danger=true />
             </form>
         </Dialog>
-    }
-}
-
-#[component]
-fn OpenLinkDialog() -> impl IntoView {
-    let shell = expect_context::<Shell>();
-    let choices = expect_context::<Choices>();
-    let open = choices.linking;
-    let url = RwSignal::new(String::new());
-    let trouble = RwSignal::new(None::<String>);
-    let busy = RwSignal::new(false);
-    let submit = move |event: ev::SubmitEvent| {
-        event.prevent_default();
-        if busy.get_untracked() {
-            return;
-        }
-        busy.set(true);
-        trouble.set(None);
-        spawn_local(async move {
-            let made = editor::post::<Document>("/links", json!({ "url": url.get_untracked().trim() })).await;
-            busy.try_set(false);
-            match made {
-                Ok(document) => {
-                    open.try_set(false);
-                    choices.go(Ok(document), shell);
-                }
-                Err(error) => _ = trouble.try_set(Some(error.message)),
-            }
-        });
-    };
-    view! {
-        <Dialog open title="Open a link" name="link-dialog">
-            <form on:submit=submit>
-                <p>"Paste the link of a document on another Inkling server. It is kept on this device as well, and in sync whenever both are online."</p>
-                <label class="field">
-                    <span>"Link"</span>
-                    <input type="url" required autofocus placeholder="https://…/#/d/…" data-testid="link-input" bind:value=url />
-                </label>
-                {move || trouble.get().map(|words| view! { <p class="trouble" role="alert">{words}</p> })}
-                <Ends open words="Open" name="link-confirm" />
-            </form>
-        </Dialog>
-    }
-}
-
-/// The buttons that end a dialog.
-#[component]
-fn Ends(
-    open: RwSignal<bool>,
-    words: &'static str,
-    name: &'static str,
-    #[prop(optional)] danger: bool,
-) -> impl IntoView {
-    view! {
-        <div class="ends">
-            <button type="button" class="button" on:click=move |_| open.set(false)>"Cancel"</button>
-            <button type="submit" class=if danger { "button danger" } else { "button primary" } data-testid=name>{words}</button>
-        </div>
     }
 }

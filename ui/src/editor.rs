@@ -32,6 +32,10 @@ extern "C" {
     fn js_set_title(title: &str);
     #[wasm_bindgen(js_namespace = inkling, js_name = setUser)]
     fn js_set_user(user: &str);
+    #[wasm_bindgen(js_namespace = inkling, js_name = follow)]
+    fn js_follow(href: &str);
+    #[wasm_bindgen(js_namespace = inkling, js_name = saveText, catch)]
+    async fn js_save_text(name: &str, text: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_namespace = inkling, js_name = api, catch)]
     async fn js_api(method: &str, path: &str, body: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_namespace = inkling, js_name = platform)]
@@ -125,6 +129,30 @@ pub(crate) fn set_user(user: &User) {
     js_set_user(&json!(user).to_string());
 }
 
+/// Follows a link, wherever it leads.
+pub(crate) fn follow(href: &str) {
+    js_follow(href);
+}
+
+/// What became of saving a file, with words for the person.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct SaveAnswer {
+    pub(crate) ok: bool,
+    pub(crate) message: String,
+}
+
+/// Saves a text as a Markdown file.
+pub(crate) async fn save_text(name: &str, text: &str) -> SaveAnswer {
+    read(js_save_text(name, text).await).unwrap_or_default()
+}
+
+/// A document's text as Markdown.
+pub(crate) async fn markdown(doc: &str) -> Result<String, ApiError> {
+    let path = format!("/documents/{}/markdown", route::encode(doc));
+    api("GET", &path, None).await.into_body()
+}
+
 /// Does the shell run in the desktop window?
 pub(crate) fn is_desktop() -> bool {
     js_platform() == "desktop"
@@ -157,8 +185,12 @@ pub(crate) async fn rename(doc: &str, title: &str) -> Result<(), ApiError> {
 
 /// Deletes a document.
 pub(crate) async fn delete(doc: &str) -> Result<(), ApiError> {
-    let path = format!("/documents/{}", route::encode(doc));
-    api("DELETE", &path, None).await.into_body().map(|_nothing| ())
+    delete_at(&format!("/documents/{}", route::encode(doc))).await
+}
+
+/// `DELETE`.
+pub(crate) async fn delete_at(path: &str) -> Result<(), ApiError> {
+    api("DELETE", path, None).await.into_body().map(|_nothing| ())
 }
 
 fn read<T: DeserializeOwned>(answer: Result<JsValue, JsValue>) -> Option<T> {

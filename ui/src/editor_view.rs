@@ -9,7 +9,9 @@ use crate::ask_bar::{AskBar, AskBubble};
 use crate::browser;
 use crate::editor;
 use crate::header::Header;
+use crate::history::VersionsDialog;
 use crate::icon::{Icon, icon, mark};
+use crate::link_bubble::LinkBubble;
 use crate::link_dialog::LinkDialog;
 use crate::margin::Margin;
 use crate::preview_dialog::PreviewDialog;
@@ -114,9 +116,11 @@ fn Workspace() -> impl IntoView {
         </main>
         <StatusBar />
         <AskBubble />
+        <LinkBubble />
         <AskBar />
         <LinkDialog />
         <PreviewDialog />
+        <VersionsDialog />
     }
 }
 

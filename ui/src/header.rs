@@ -8,10 +8,12 @@ use crate::app::ThemeToggle;
 use crate::editor;
 use crate::events::Role;
 use crate::icon::{Icon, icon};
+use crate::markdown_files;
+use crate::menu::{MenuItem, Opens, Popup};
 use crate::people_bar::PeopleBar;
 use crate::route::Route;
 use crate::share::Share;
-use crate::state::Session;
+use crate::state::{Session, Shell};
 use crate::words;
 
 /// The bar.
@@ -33,8 +35,27 @@ pub(crate) fn Header() -> impl IntoView {
             <span class="spring"></span>
             <PeopleBar />
             <Share />
+            <MoreMenu />
             <ThemeToggle />
         </header>
+    }
+}
+
+/// What is seldom done with a document.
+#[component]
+fn MoreMenu() -> impl IntoView {
+    let session = expect_context::<Session>();
+    let shell = expect_context::<Shell>();
+    let save = Callback::new(move |()| {
+        markdown_files::save(shell, session.doc.get_value(), session.title.get_untracked());
+    });
+    let copy = Callback::new(move |()| markdown_files::copy(shell, session.doc.get_value()));
+    view! {
+        <Popup name="more" label="More" class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
+            <MenuItem name="versions" run=Callback::new(move |()| session.looking_back.set(true))>{icon(Icon::Undo)} "Versions…"</MenuItem>
+            <MenuItem name="save-markdown" run=save>{icon(Icon::Document)} "Save as Markdown"</MenuItem>
+            <MenuItem name="copy-markdown" run=copy>{icon(Icon::Copy)} "Copy as Markdown"</MenuItem>
+        </Popup>
     }
 }
 
@@ -77,6 +98,7 @@ fn Title() -> impl IntoView {
                 class="title"
                 type="text"
                 maxlength="200"
+                size="1" // as wide as its words, which .title-size measures
                 autocomplete="off"
                 aria-label="Title of the document"
                 placeholder=words::UNTITLED

@@ -21,10 +21,13 @@ pub mod compare;
 pub mod events;
 pub mod layout;
 pub mod names;
+pub mod people;
 pub mod places;
 pub mod route;
+pub mod search;
 pub mod server;
 pub mod theme;
+pub mod versions;
 pub mod words;
 
 #[cfg(target_arch = "wasm32")]
@@ -46,11 +49,17 @@ mod editor_view;
 #[cfg(target_arch = "wasm32")]
 mod header;
 #[cfg(target_arch = "wasm32")]
+mod history;
+#[cfg(target_arch = "wasm32")]
 mod icon;
+#[cfg(target_arch = "wasm32")]
+mod link_bubble;
 #[cfg(target_arch = "wasm32")]
 mod link_dialog;
 #[cfg(target_arch = "wasm32")]
 mod margin;
+#[cfg(target_arch = "wasm32")]
+mod markdown_files;
 #[cfg(target_arch = "wasm32")]
 mod menu;
 #[cfg(target_arch = "wasm32")]
@@ -58,11 +67,15 @@ mod model_report;
 #[cfg(target_arch = "wasm32")]
 mod notices;
 #[cfg(target_arch = "wasm32")]
+mod open_link;
+#[cfg(target_arch = "wasm32")]
 mod people_bar;
 #[cfg(target_arch = "wasm32")]
 mod preview_dialog;
 #[cfg(target_arch = "wasm32")]
 mod share;
+#[cfg(target_arch = "wasm32")]
+mod share_links;
 #[cfg(target_arch = "wasm32")]
 mod state;
 #[cfg(target_arch = "wasm32")]

@@ -99,7 +99,7 @@ pub(crate) fn Margin() -> impl IntoView {
                 <For each=move || ids.get() key=Clone::clone let:id>
                     <CardView id=id.clone() style=style_of(&id, arrangement, shell) />
                 </For>
-                <Show when=move || ids.with(Vec::is_empty) && session.ready.get()>
+                <Show when=move || ids.with(Vec::is_empty) && session.ready.get() && session.may_ask()>
                     <Hint />
                 </Show>
             </div>

@@ -134,7 +134,10 @@ fn Opened(
         let Some(panel) = panel.get_untracked().filter(|_| opens == Opens::Menu) else {
             return;
         };
-        if browser::rove(
+        if event.key() == "Tab" {
+            // A menu is one stop: from its button the key goes on to the next.
+            on_choice.run(());
+        } else if browser::rove(
             &browser::focusable(&panel, INSIDE),
             &event.key(),
             "ArrowUp",
@@ -193,9 +196,9 @@ pub(crate) fn MenuItem(
     name: &'static str,
     /// What it does.
     run: Callback<()>,
-    /// It is the one that is switched on.
-    #[prop(into, default = Signal::stored(false))]
-    chosen: Signal<bool>,
+    /// One of several of which one is chosen: is it that one? Without, it is a plain command.
+    #[prop(optional, into)]
+    chosen: Option<Signal<bool>>,
     /// It cannot be done now.
     #[prop(into, default = Signal::stored(false))]
     disabled: Signal<bool>,
@@ -216,12 +219,13 @@ pub(crate) fn MenuItem(
     view! {
         <button
             type="button"
-            role="menuitem"
+            role=if chosen.is_some() { "menuitemradio" } else { "menuitem" }
+            tabindex="-1"
             class="item"
             class:danger=danger
             data-testid=name
-            data-chosen=move || chosen.get().then_some("")
-            aria-current=move || chosen.get().then_some("true")
+            data-chosen=move || chosen.is_some_and(|chosen| chosen.get()).then_some("")
+            aria-checked=move || chosen.map(|chosen| chosen.get().to_string())
             disabled=move || disabled.get()
             on:click=press
         >

@@ -34,10 +34,14 @@ pub(crate) fn ModelReport() -> impl IntoView {
     view! {
         <div class="report" data-testid="model-report">
             <h2>"The AI in this document"</h2>
+            {move || {
+                let problem = shell.server.with(|status| status.as_ref().and_then(|status| status.model_problem.clone()));
+                problem.map(|words| view! { <p class="trouble" data-testid="model-problem">{words}</p> })
+            }}
             {move || match models() {
                 None => view! { <p>"The server has not said which models it has."</p> }.into_any(),
                 Some(models) if models.is_empty() && guests().is_empty() => view! {
-                    <p>"No model is installed. Writing together works all the same; the set-up fetches a model when it is run again."</p>
+                    <p>"No model is loaded. Writing together works all the same."</p>
                 }.into_any(),
                 Some(models) => models.into_iter().map(|model| view! { <ModelFacts model=model /> }).collect_view().into_any(),
             }}
@@ -54,8 +58,6 @@ fn ModelFacts(model: Model) -> impl IntoView {
     } else {
         model.name.clone()
     };
-    let trouble = model.error.clone().filter(|words| !words.is_empty());
-    let waiting = trouble.is_none() && model.device.is_empty();
     let speed = model
         .tokens_per_second
         .filter(|speed| *speed > 0.0)
@@ -67,8 +69,6 @@ fn ModelFacts(model: Model) -> impl IntoView {
     view! {
         <section class="report-model">
             <h3>{icon(Icon::Spark)} {name}</h3>
-            {trouble.map(|words| view! { <p class="trouble">{words}</p> })}
-            {waiting.then(|| view! { <p>"Getting ready…"</p> })}
             <dl>
                 <Fact term="Runs on" value=Some(model.device) />
                 <Fact term="Weights" value=Some(model.quantisation) />

@@ -24,6 +24,7 @@ pub(crate) struct Toast {
 pub(crate) struct Notices {
     toasts: RwSignal<Vec<Toast>>,
     spoken: RwSignal<String>,
+    alarm: RwSignal<String>,
     count: StoredValue<u64>,
 }
 
@@ -33,6 +34,7 @@ impl Notices {
         Self {
             toasts: RwSignal::default(),
             spoken: RwSignal::default(),
+            alarm: RwSignal::default(),
             count: StoredValue::new(0),
         }
     }
@@ -40,6 +42,12 @@ impl Notices {
     /// Shows words. Errors stay until they are put away, the others go by themselves.
     pub(crate) fn tell(self, level: Level, message: impl Into<String>) {
         let message = message.into();
+        // Said in one place only: a notice that were a live region of its own would be read twice.
+        if level == Level::Error {
+            self.alarm.set(message.clone());
+        } else {
+            self.spoken.set(message.clone());
+        }
         self.count.update_value(|count| *count += 1);
         let number = self.count.get_value();
         self.toasts.update(|toasts| {
@@ -78,12 +86,13 @@ impl Notices {
 pub(crate) fn NoticeList() -> impl IntoView {
     let notices = expect_context::<Shell>().notices;
     view! {
-        <div class="toasts" aria-live="polite" data-testid="notices">
+        <div class="toasts" role="region" aria-label="Notices" data-testid="notices">
             <For each=move || notices.toasts.get() key=|toast| toast.number let:toast>
                 <Notice toast=toast />
             </For>
         </div>
         <div class="unseen" aria-live="polite" data-testid="announcer">{move || notices.spoken.get()}</div>
+        <div class="unseen" role="alert" data-testid="alarm">{move || notices.alarm.get()}</div>
     }
 }
 
@@ -96,9 +105,8 @@ fn Notice(toast: Toast) -> impl IntoView {
         Level::Error => ("error", Icon::Problem),
     };
     let number = toast.number;
-    let role = (toast.level == Level::Error).then_some("alert");
     view! {
-        <div class="toast" data-level=name role=role data-testid="notice">
+        <div class="toast" data-level=name data-testid="notice">
             {icon(picture)}
             <p>{toast.message}</p>
             <button class="quiet small" aria-label="Put this notice away" on:click=move |_| notices.put_away(number)>

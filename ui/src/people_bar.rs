@@ -7,6 +7,7 @@ use crate::events::{PeerKind, Person};
 use crate::icon::{Icon, icon};
 use crate::menu::{Opens, Popup};
 use crate::names;
+use crate::people::once_each;
 use crate::state::{Session, Shell};
 use crate::words;
 
@@ -21,6 +22,7 @@ pub(crate) fn PeopleBar() -> impl IntoView {
     let open = RwSignal::new(false);
     let label = Signal::derive(move || {
         let (people, ais) = session.people.with(|people| {
+            let people = once_each(people);
             let ais = people.iter().filter(|person| person.kind == PeerKind::Ai).count();
             (people.len() - ais, ais)
         });
@@ -47,20 +49,6 @@ pub(crate) fn PeopleBar() -> impl IntoView {
             </Show>
         </div>
     }
-}
-
-/// One entry for each person, whatever number of windows they have open; one's own first, AI peers at the end.
-fn once_each(people: &[Person]) -> Vec<Person> {
-    let mut once: Vec<Person> = Vec::new();
-    for person in people {
-        match once.iter_mut().find(|other| other.id == person.id) {
-            Some(other) if person.is_self => *other = person.clone(),
-            Some(_) => {}
-            None => once.push(person.clone()),
-        }
-    }
-    once.sort_by_key(|person| (person.kind == PeerKind::Ai, !person.is_self));
-    once
 }
 
 #[component]

@@ -26,8 +26,52 @@ pub struct Document {
     pub updated_at: Option<Moment>,
     /// The other server's address, if it is kept in sync with one.
     pub link: Option<String>,
-    /// How that is going: `connected`, `connecting`, `offline`, or words.
+    /// How that is going: `connected`, `offline` or `refused`.
     pub link_state: Option<String>,
+}
+
+/// "other.example" of "https://other.example/#/d/1".
+#[must_use]
+pub fn host(link: &str) -> String {
+    let rest = link.split_once("://").map_or(link, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest).to_owned()
+}
+
+/// How a document's link to another server is, in words.
+#[must_use]
+pub fn link_words(host: &str, state: Option<&str>) -> String {
+    match state {
+        Some("connected") => format!("In sync with {host}"),
+        Some("refused") => format!("{host} refuses the link"),
+        _ => format!("{host} is not reached"),
+    }
+}
+
+/// What a link that was just made has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkTry {
+    /// The other server is being asked.
+    Waiting,
+    /// Its document is here.
+    Open,
+    /// Words for the person.
+    Failed(String),
+}
+
+/// Judges a new link by its state, and by whether it may still be waited for.
+#[must_use]
+pub fn link_try(host: &str, state: Option<&str>, patient: bool) -> LinkTry {
+    match (state, patient) {
+        (Some("connected"), _) => LinkTry::Open,
+        (Some("refused"), _) => LinkTry::Failed(format!(
+            "{host} does not let you in with this link. Ask whoever shared it for a new one, and paste that here."
+        )),
+        (_, true) => LinkTry::Waiting,
+        (_, false) => LinkTry::Failed(format!(
+            "{host} cannot be reached. Check the address, and that its server runs. The document stays in the list and \
+             fills as soon as the server answers."
+        )),
+    }
 }
 
 /// The relay and its models.
@@ -38,8 +82,10 @@ pub struct ServerStatus {
     pub version: String,
     /// What this connection may do.
     pub role: Option<Role>,
-    /// Every model that is here or was asked for.
+    /// Every model that is loaded.
     pub models: Vec<Model>,
+    /// Why there is none, in words; none as well while one is being loaded.
+    pub model_problem: Option<String>,
     /// The disk.
     pub storage: Storage,
 }
@@ -64,10 +110,6 @@ pub struct Model {
     pub context_length: Option<f64>,
     /// Every device that was asked for, in order.
     pub devices: Vec<Device>,
-    /// Why it cannot be used, in words.
-    pub error: Option<String>,
-    /// `loading`, `ready`, `failed`: for relays that say it.
-    pub state: Option<String>,
 }
 
 /// One device that was asked for.
@@ -101,22 +143,55 @@ impl Default for Storage {
     }
 }
 
-/// Why nobody answers when an AI is asked: words for the ask bar, from what the relay says of its models.
+/// Where the relay's AI is, when none is in the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// The relay has not been heard yet.
+    Unknown,
+    /// Its model is being loaded, or it was started without one: it does not say which.
+    NotYet,
+    /// A model is loaded; its peer joins in a moment.
+    Joining,
+    /// There will be none, for this reason.
+    Failed(String),
+}
+
+/// Why no AI is here, from what the relay says of its models.
 #[must_use]
-pub fn why_no_ai(status: Option<&ServerStatus>) -> String {
+pub fn absence(status: Option<&ServerStatus>) -> Absence {
     let Some(status) = status else {
-        return "No AI is in this document yet.".to_owned();
+        return Absence::Unknown;
     };
-    let failed = status
-        .models
-        .iter()
-        .find_map(|model| model.error.as_deref().filter(|words| !words.is_empty()));
-    match (status.models.is_empty(), failed) {
-        (true, _) => {
-            "No AI is in this document, and the server has no model. Its set-up fetches one.".to_owned()
+    let problem = status.model_problem.clone().filter(|words| !words.is_empty());
+    match problem {
+        _ if !status.models.is_empty() => Absence::Joining,
+        Some(words) => Absence::Failed(words),
+        None => Absence::NotYet,
+    }
+}
+
+impl Absence {
+    /// For the line at the bottom.
+    #[must_use]
+    pub fn short(&self) -> &'static str {
+        match self {
+            Self::Unknown => "No AI here",
+            Self::NotYet => "No AI yet",
+            Self::Joining => "AI is joining…",
+            Self::Failed(_) => "AI cannot be used",
         }
-        (false, Some(words)) => format!("The AI cannot be used: {words}"),
-        (false, None) => "The AI is getting ready. It will appear among the people in a moment.".to_owned(),
+    }
+
+    /// For the ask bar and the report.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Unknown => "No AI is in this document yet.".to_owned(),
+            Self::NotYet => "No AI is in this document yet. Its model is still being loaded, unless Inkling was started without one."
+                .to_owned(),
+            Self::Joining => "The AI is getting ready. It will appear among the people in a moment.".to_owned(),
+            Self::Failed(words) => format!("The AI cannot be used: {words}"),
+        }
     }
 }
 
@@ -221,20 +296,37 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_ai_is_explained() {
-        let with = |models| {
-            why_no_ai(Some(&ServerStatus {
-                models,
-                ..ServerStatus::default()
-            }))
-        };
-        assert!(with(vec![]).contains("no model"));
-        assert!(with(vec![Model::default()]).contains("getting ready"));
-        let broken = Model {
-            error: Some("tokenizer.json is missing.".into()),
-            ..Model::default()
-        };
-        assert!(with(vec![broken]).contains("tokenizer.json is missing."));
+    fn a_missing_ai_is_explained_from_what_the_server_says() {
+        let with = |body: &str| absence(Some(&answer(200, body).into_json().unwrap()));
+        assert_eq!(absence(None), Absence::Unknown);
+        assert_eq!(with(r#"{"models":[]}"#), Absence::NotYet);
+        assert_eq!(with(r#"{"models":[{"id":"s"}]}"#), Absence::Joining);
+        let failed = with(r#"{"models":[],"modelProblem":"tokenizer.json is missing"}"#);
+        assert!(failed.sentence().contains("tokenizer.json is missing"));
+    }
+
+    #[test]
+    fn a_new_link_is_waited_for_until_it_is_clear() {
+        assert_eq!(link_try("h", Some("offline"), true), LinkTry::Waiting);
+        assert_eq!(link_try("h", None, true), LinkTry::Waiting);
+        assert_eq!(link_try("h", Some("connected"), false), LinkTry::Open);
+        for (state, patient, words) in [
+            ("refused", true, "does not let you in"),
+            ("offline", false, "cannot be reached"),
+        ] {
+            let LinkTry::Failed(said) = link_try("other:1", Some(state), patient) else {
+                panic!("{state}")
+            };
+            assert!(said.starts_with("other:1") && said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_named_by_its_host() {
+        assert_eq!(host("https://other.example:44/x/#/d/1"), "other.example:44");
+        assert_eq!(link_words("h", Some("connected")), "In sync with h");
+        assert!(link_words("h", Some("refused")).contains("refuses"));
+        assert!(link_words("h", None).contains("not reached"));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::browser;
 use crate::events::Level;
 use crate::icon::{Icon, icon};
 use crate::menu::{Opens, Popup};
+use crate::open_link;
 use crate::route::{self, Route};
+use crate::share_links::ShareLinks;
 use crate::state::{Session, Shell};
 
 /// The button, and a panel with the link in it.
@@ -18,9 +20,11 @@ pub(crate) fn Share() -> impl IntoView {
     let shell = expect_context::<Shell>();
     let link = move || {
         if shell.desktop {
-            session
+            // As it was opened here, with its key; the relay shows it without.
+            let linked = session
                 .about
-                .with(|about| about.as_ref().and_then(|document| document.link.clone()))
+                .with(|about| about.as_ref().and_then(|document| document.link.clone()));
+            linked.map(|link| open_link::kept(&session.doc.get_value()).unwrap_or(link))
         } else {
             Some(page_link(&session.doc.get_value()))
         }
@@ -34,6 +38,7 @@ pub(crate) fn Share() -> impl IntoView {
                     <p>"This document is only on this device. To write with others, create it on an Inkling server and open its link here: Documents, Open a link."</p>
                 }.into_any(),
             }}
+            {(!shell.desktop).then(|| view! { <ShareLinks /> })}
         </Popup>
     }
 }
@@ -51,7 +56,8 @@ fn page_link(doc: &str) -> String {
     } else {
         format!("?key={}", route::encode(&key))
     };
-    format!("{origin}{path}{query}{}", Route::Document(doc.to_owned()).hash())
+    // Behind the #: no server and no log on the way sees it.
+    format!("{origin}{path}{}{query}", Route::Document(doc.to_owned()).hash())
 }
 
 #[component]

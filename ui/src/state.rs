@@ -16,6 +16,7 @@ use crate::events::{
 };
 use crate::names;
 use crate::notices::Notices;
+use crate::route;
 use crate::server::{Document, ServerStatus};
 use crate::theme::Theme;
 
@@ -150,6 +151,8 @@ pub(crate) struct Session {
     pub(crate) selection: RwSignal<Selection>,
     /// The ask bar is open.
     pub(crate) asking: RwSignal<bool>,
+    /// The versions are shown.
+    pub(crate) looking_back: RwSignal<bool>,
     /// The link dialog is open.
     pub(crate) linking: RwSignal<bool>,
     /// The margin is open where it has no room of its own.
@@ -184,6 +187,7 @@ impl Session {
                 ..Selection::default()
             }),
             asking: RwSignal::new(false),
+            looking_back: RwSignal::new(false),
             linking: RwSignal::new(false),
             drawer: RwSignal::new(false),
             focused: RwSignal::new(None),
@@ -193,6 +197,16 @@ impl Session {
             previewing: RwSignal::new(None),
             shell,
         }
+    }
+
+    /// Asks the relay how the document is kept.
+    pub(crate) fn look_at_document(self) {
+        let path = format!("/documents/{}", route::encode(&self.doc.get_value()));
+        spawn_local(async move {
+            if let Ok(document) = editor::get::<Document>(&path).await {
+                self.about.try_set(Some(document));
+            }
+        });
     }
 
     /// Takes an event of the surface.

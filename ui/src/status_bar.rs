@@ -8,6 +8,7 @@ use crate::events::Connection;
 use crate::icon::{Icon, icon};
 use crate::menu::{Opens, Popup};
 use crate::model_report::ModelReport;
+use crate::server;
 use crate::state::{Session, Shell};
 use crate::words::{self, SavedLook};
 
@@ -64,7 +65,7 @@ pub(crate) fn StatusBar() -> impl IntoView {
                 face=move || view! {
                     {icon(Icon::Chip)}
                     <span data-testid="ai-device">{move || match ai_words.get() {
-                        None => "No AI here".to_owned(),
+                        None => shell.server.with(|status| server::absence(status.as_ref())).short().to_owned(),
                         Some(words) if words.is_empty() => "AI ready".to_owned(),
                         Some(words) => words,
                     }}</span>
@@ -88,10 +89,22 @@ fn SavedWords() -> impl IntoView {
         SavedLook::Offline => ("offline", Icon::Offline),
         SavedLook::Problem => ("problem", Icon::Problem),
     };
+    // Not each letter's "Saving…" and "Saved": only what lasts is said aloud.
+    Effect::new(move |before: Option<SavedLook>| {
+        let (look, words) = saved.get();
+        let before = before.unwrap_or(SavedLook::Saved);
+        if !session.ready.get_untracked() || look == SavedLook::Busy {
+            return before;
+        }
+        if look != before {
+            shell.notices.speak(format!("{words}."));
+        }
+        look
+    });
     view! {
         // Nothing can be unsaved while the document has not even arrived.
         <Show when=move || session.ready.get()>
-            <span class="status-item" role="status" data-testid="saved" data-look=move || look().0>
+            <span class="status-item" data-testid="saved" data-look=move || look().0>
                 {move || icon(look().1)} <span>{move || saved.get().1}</span>
             </span>
         </Show>
@@ -114,25 +127,29 @@ fn ConnectionWords() -> impl IntoView {
     }
 }
 
-/// Another server's document that this one is kept in sync with.
+/// Another server's document that this one is kept in sync with, and how that goes now.
 #[component]
 fn Linked() -> impl IntoView {
     let session = expect_context::<Session>();
-    let linked = move || {
-        session.about.with(|about| {
-            let about = about.as_ref()?;
-            let link = about.link.clone()?;
-            let state = about
-                .link_state
-                .as_deref()
-                .map(|state| format!(": {state}"))
-                .unwrap_or_default();
-            Some((link, format!("Linked{state}")))
-        })
-    };
+    let link = Memo::new(move |_| session.about.with(|about| about.as_ref()?.link.clone()));
+    if let Ok(timer) = set_interval_with_handle(
+        move || {
+            if link.get_untracked().is_some() {
+                session.look_at_document();
+            }
+        },
+        LOOK,
+    ) {
+        on_cleanup(move || timer.clear());
+    }
+    let state = Memo::new(move |_| session.about.with(|about| about.as_ref()?.link_state.clone()));
     move || {
-        linked().map(|(link, words)| view! {
-        <span class="status-item" title=link data-testid="linked">{icon(Icon::Link)} <span>{words}</span></span>
-    })
+        link.get().map(|link| {
+            let words = move || server::link_words(&server::host(&link), state.get().as_deref());
+            let look = move || if state.get().as_deref() == Some("connected") { "connected" } else { "offline" };
+            view! {
+                <span class="status-item" data-testid="linked" data-look=look>{icon(Icon::Link)} <span>{words}</span></span>
+            }
+        })
     }
 }

@@ -59,3 +59,18 @@ fn speed(tokens: usize, took: Duration) -> Option<f64> {
         .filter(|steps| *steps > 0)?;
     (took > Duration::from_millis(50)).then(|| f64::from(steps) / took.as_secs_f64())
 }
+
+/// Below this the words that the model was least sure of are told.
+const DOUBT: f64 = 0.25;
+
+/// More of them than this say less.
+const DOUBT_CHARS: usize = 80;
+
+/// In which words the model may be wrong, if in any.
+pub(super) fn doubt(summary: &Summary) -> Option<String> {
+    let span = model::generate::confidence::weakest(&summary.scores)?;
+    let sure = span.mean_logprob.exp();
+    let words: String = span.text.chars().take(DOUBT_CHARS).collect();
+    (sure < DOUBT && !words.is_empty())
+        .then(|| format!("The model was least sure of “{words}” ({:.0} %).", sure * 100.0))
+}

@@ -25,6 +25,8 @@ pub(super) struct Desk {
     pub(super) margin: Replica,
     /// Tokens a second, as last seen.
     pub(super) speed: f64,
+    /// How the text before the place began in the last prompt.
+    pub(super) begin: String,
 }
 
 impl Desk {
@@ -39,6 +41,7 @@ impl Desk {
             body: Replica::new(rand::random()),
             margin: Replica::new(rand::random()),
             speed,
+            begin: String::new(),
         }
     }
 

@@ -1,19 +1,21 @@
 //! One request in work: from the claim over prompt and answer to the end, whichever it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crdt::Timestamp;
-use crdt::anchor::{RelativePosition, Resolved};
-use crdt::margin::{self, MarginError, Proposal, ProposalState, Request, Stats};
+use crdt::anchor::{Anchor, RelativePosition, Resolved};
+use crdt::margin::{self, Base, MarginError, Proposal, ProposalState, Request, Stats};
 use model::{Chunk, FinishReason, GenerateError, GenerateRequest, Generation, Summary};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use yrs::Transact;
 
-use super::answer::Answer;
+use super::answer::{Answer, doubt};
+use super::asking::{self, News, Prepared, Question};
 use super::desk::Desk;
 use super::new_id;
-use crate::context::{Budget, Scene, Unseen, look};
-use crate::prompt::{self, Task};
+use crate::context::{Scene, Unseen, look};
 use crate::trigger::Held;
 use crate::writer::{Flow, Writer};
 
@@ -84,11 +86,26 @@ pub(super) struct Job {
 enum Stage {
     /// The text that the request is about has to arrive.
     Reading,
+    /// The prompt is being made for this place.
+    Preparing(Box<Place>, JoinHandle<Result<Prepared, String>>),
+    /// The model is being asked.
+    Asking(
+        Box<GenerateRequest>,
+        JoinHandle<Result<Generation, GenerateError>>,
+    ),
     /// The model has too much to do.
-    Queueing(GenerateRequest, Instant),
+    Queueing(Box<GenerateRequest>, Instant),
     Writing(Generation),
     /// With what the model said at the end, or with words about what went wrong.
     Written(Result<Option<Summary>, String>),
+}
+
+/// Where an answer will go, and in which body that was found.
+#[derive(Debug)]
+struct Place {
+    anchor: Anchor,
+    caret: Anchor,
+    base: Base,
 }
 
 impl Job {
@@ -114,11 +131,20 @@ impl Job {
         }
     }
 
-    /// What the model is writing.
-    pub(super) const fn generation(&mut self) -> Option<&mut Generation> {
+    /// Waits for the model, whatever is asked of it; for ever if nothing is.
+    pub(super) async fn news(&mut self) -> News {
+        const BROKE: &str = "making the prompt failed; the log says more";
         match &mut self.stage {
-            Stage::Writing(generation) => Some(generation),
-            Stage::Reading | Stage::Queueing(..) | Stage::Written(_) => None,
+            Stage::Preparing(_, made) => {
+                News::Prepared(Box::new(made.await.unwrap_or_else(|_| Err(BROKE.to_owned()))))
+            }
+            Stage::Asking(_, asked) => News::Asked(
+                asked
+                    .await
+                    .unwrap_or_else(|_| Err(GenerateError::Failed(BROKE.to_owned()))),
+            ),
+            Stage::Writing(generation) => News::Chunk(generation.next().await),
+            Stage::Reading | Stage::Queueing(..) | Stage::Written(_) => std::future::pending().await,
         }
     }
 
@@ -131,12 +157,39 @@ impl Job {
         &anchor.end
     }
 
+    /// Takes what was waited for.
+    pub(super) fn receive(&mut self, news: News, desk: &mut Desk) {
+        let now = Instant::now();
+        match news {
+            News::Prepared(prepared) => match *prepared {
+                Ok(prepared) => self.begin(desk, prepared),
+                Err(words) => self.stage = Stage::Written(Err(words)),
+            },
+            News::Asked(outcome) => self.asked(desk, outcome, now),
+            News::Chunk(chunk) => self.chunk(chunk, now),
+        }
+    }
+
+    fn asked(&mut self, desk: &Desk, outcome: Result<Generation, GenerateError>, now: Instant) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Written(Ok(None)));
+        let Stage::Asking(request, _) = stage else {
+            self.stage = stage;
+            return;
+        };
+        self.stage = match outcome {
+            Ok(generation) => Stage::Writing(generation),
+            Err(GenerateError::Busy { .. }) if now < self.claimed + desk.config.busy_patience => {
+                Stage::Queueing(request, now + BUSY_RETRY)
+            }
+            Err(error) => Stage::Written(Err(error.to_string())),
+        };
+    }
+
     /// Takes what the model wrote.
-    pub(super) fn receive(&mut self, chunk: Option<Result<Chunk, GenerateError>>) {
+    fn chunk(&mut self, chunk: Option<Result<Chunk, GenerateError>>, now: Instant) {
         let Some(answer) = &mut self.answer else { return };
         let ended = match chunk {
             Some(Ok(Chunk::Text(text))) => {
-                let now = Instant::now();
                 answer.first_chunk.get_or_insert(now);
                 answer.last_chunk = Some(now);
                 let flow = answer.writer.push(&text);
@@ -159,7 +212,7 @@ impl Job {
         let stage = match &self.stage {
             Stage::Reading => Some(self.claimed + desk.config.body_patience),
             Stage::Queueing(_, retry) => Some(*retry),
-            Stage::Writing(_) | Stage::Written(_) => None,
+            Stage::Preparing(..) | Stage::Asking(..) | Stage::Writing(_) | Stage::Written(_) => None,
         };
         let settle = if self.echoed { desk.settle() } else { ECHO_PATIENCE };
         let settle = Some(self.claimed + settle).filter(|at| *at > Instant::now());
@@ -188,7 +241,7 @@ impl Job {
             && *retry <= now
         {
             let request = request.clone();
-            self.ask(desk, request, now);
+            self.ask(desk, request);
         }
         if !self.echoed {
             let silent = self.claimed + ECHO_PATIENCE <= now;
@@ -213,19 +266,21 @@ impl Job {
         if self.last_batch.is_none_or(|last| last + desk.config.batch <= now) {
             self.write(desk, now);
         }
-        let Stage::Written(ended) = &self.stage else {
-            return Progress::Working;
-        };
-        let ended = ended.clone();
-        self.conclude(desk, ended, now)
+        // Asking again may end at once.
+        while let Stage::Written(ended) = &self.stage {
+            let ended = ended.clone();
+            if self.conclude(desk, ended, now) == Progress::Ended {
+                return Progress::Ended;
+            }
+        }
+        Progress::Working
     }
 
-    /// Looks at the text and asks the model.
+    /// Looks at the text and has a prompt made of it.
     fn read(&mut self, desk: &Desk, now: Instant) {
-        let info = desk.generator.info();
-        let count = |text: &str| desk.generator.count_tokens(text);
         let patient = now < self.claimed + desk.config.body_patience;
-        let scene = match look(desk.body.doc(), &self.request, info.context_length, patient) {
+        let tokens = asking::surroundings(desk, &self.request);
+        let scene = match look(desk.body.doc(), &self.request, tokens, patient) {
             Ok(scene) => scene,
             Err(Unseen::NotYet) => return,
             Err(Unseen::Gone) => {
@@ -239,47 +294,53 @@ impl Job {
             base,
             setting,
         } = scene;
-        let answer = prompt::answer_tokens(self.request.kind, count(&setting.selection));
-        let budget = Budget::new(info, answer, desk.config.prefill);
-        let task = Task::new(&self.request, &setting, seed(&self.request.id), self.attempt);
-        let prompt = match prompt::build(task, budget, &count) {
-            Ok(prompt) => prompt,
-            Err(error) => {
-                self.stage = Stage::Written(Err(error.to_string()));
-                return;
-            }
+        let place = Place { anchor, caret, base };
+        let question = Question {
+            request: self.request.clone(),
+            setting,
+            seed: seed(&self.request.id),
+            attempt: self.attempt,
+            begin: desk.begin.clone(),
+            patience: desk.config.prefill,
+        };
+        let made = asking::prepare(Arc::clone(&desk.generator), question);
+        self.stage = Stage::Preparing(Box::new(place), made);
+    }
+
+    /// Has a prompt: asks the model.
+    fn begin(&mut self, desk: &mut Desk, prepared: Prepared) {
+        let Prepared { prompt, tokens } = prepared;
+        if !prompt.begin.is_empty() {
+            desk.begin.clone_from(&prompt.begin);
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Written(Ok(None)));
+        let Stage::Preparing(place, _) = stage else {
+            self.stage = stage;
+            return;
         };
         let mut writer = Writer::new(prompt.form, desk.config.payload_bytes);
         writer.push(prompt.opening);
-        let prefix = prompt.generate.answer_prefix.as_deref().unwrap_or_default();
-        let asked: usize = prompt
-            .generate
-            .messages
-            .iter()
-            .map(|message| count(&message.content))
-            .sum();
         self.answer = Some(Answer {
             kind: prompt.kind,
-            anchor: if prompt.at_selection { anchor } else { caret },
-            base,
+            anchor: if prompt.at_selection {
+                place.anchor
+            } else {
+                place.caret
+            },
+            base: place.base,
             writer,
             opening: prompt.opening,
             ready: String::new(),
-            prompt_tokens: asked + count(prefix),
+            prompt_tokens: tokens,
             first_chunk: None,
             last_chunk: None,
         });
-        self.ask(desk, prompt.generate, now);
+        self.ask(desk, Box::new(prompt.generate));
     }
 
-    fn ask(&mut self, desk: &Desk, request: GenerateRequest, now: Instant) {
-        self.stage = match desk.generator.generate(request.clone()) {
-            Ok(generation) => Stage::Writing(generation),
-            Err(GenerateError::Busy { .. }) if now < self.claimed + desk.config.busy_patience => {
-                Stage::Queueing(request, now + BUSY_RETRY)
-            }
-            Err(error) => Stage::Written(Err(error.to_string())),
-        };
+    fn ask(&mut self, desk: &Desk, request: Box<GenerateRequest>) {
+        let asked = asking::ask(Arc::clone(&desk.generator), request.as_ref().clone());
+        self.stage = Stage::Asking(request, asked);
     }
 
     /// Whether what happened around it makes the answer pointless.
@@ -386,7 +447,9 @@ impl Job {
         };
         let ended = desk.write(|txn| {
             // Both or neither: a request that is done has an answer that is complete.
-            let confidence = summary.map(|summary| summary.mean_logprob.exp().clamp(0.0, 1.0));
+            let confidence = summary
+                .as_ref()
+                .map(|summary| summary.mean_logprob.exp().clamp(0.0, 1.0));
             if let Some(proposal) = margin::proposal(txn, id)
                 && proposal.state == ProposalState::Streaming
             {
@@ -394,6 +457,7 @@ impl Job {
                     txn,
                     &Proposal {
                         confidence,
+                        rationale: summary.as_ref().and_then(doubt),
                         ..proposal
                     },
                 );

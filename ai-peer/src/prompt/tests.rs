@@ -28,6 +28,7 @@ fn ask(kind: RequestKind, instruction: &str, setting: &Setting) -> Result<Prompt
         setting,
         seed: 7,
         attempt: 0,
+        begin: None,
     };
     build(task, BUDGET, &count)
 }
@@ -183,6 +184,7 @@ fn another_attempt_is_warmer_and_begins_elsewhere() {
         setting: &setting,
         seed: 7,
         attempt: 0,
+        begin: None,
     };
     let first = build(task, BUDGET, &count).unwrap().generate.params;
     let second = build(Task { attempt: 1, ..task }, BUDGET, &count)
@@ -194,43 +196,75 @@ fn another_attempt_is_warmer_and_begins_elsewhere() {
 
 #[test]
 fn the_budget_follows_the_measured_speed() {
-    use model::{DeviceReport, ModelInfo, Provider};
-    let info = |speed, context_length| ModelInfo {
-        id: "m".into(),
-        name: "M".into(),
-        licence: None,
-        quantisation: "q8".into(),
-        context_length,
-        device: DeviceReport {
-            provider: Provider::Cpu,
-            shares: vec![],
-            refused: vec![],
-            runtime: "1".into(),
-            threads: 2,
-        },
-        prefill_tokens_per_second: speed,
-        decode_tokens_per_second: 30.0,
-        load_ms: 1,
-    };
     let patience = std::time::Duration::from_millis(600);
     assert_eq!(
-        Budget::new(&info(500.0, 2048), 100, patience),
+        Budget::new(2048, 500.0, 100, patience),
         Budget {
             window: 1948,
             quick: 300
         }
     );
-    assert_eq!(Budget::new(&info(10.0, 2048), 100, patience).quick, 160);
+    assert_eq!(Budget::new(2048, 10.0, 100, patience).quick, 160);
     assert_eq!(
-        Budget::new(&info(f64::NAN, 120), 100, patience),
+        Budget::new(120, f64::NAN, 100, patience),
         Budget {
             window: 20,
             quick: 20
         }
     );
-    assert_eq!(Budget::new(&info(f64::INFINITY, 300), 100, patience).quick, 160);
+    assert_eq!(Budget::new(300, f64::INFINITY, 100, patience).quick, 160);
     assert_eq!(
-        Budget::new(&info(1e9, 300), 500, patience),
+        Budget::new(300, 1e9, 500, patience),
         Budget { window: 0, quick: 0 }
     );
+}
+
+#[test]
+fn the_window_stays_where_it_was_while_the_text_grows() {
+    let mut setting = Setting {
+        before: (0..40)
+            .map(|n| format!("Paragraph {n} has some words of its own.\n"))
+            .collect(),
+        ..Setting::default()
+    };
+    let prefix = |setting: &Setting, begin: Option<Begin<'_>>| {
+        let task = Task {
+            kind: RequestKind::Continue,
+            instruction: "",
+            setting,
+            seed: 7,
+            attempt: 0,
+            begin,
+        };
+        let prompt = build(task, BUDGET, &count).unwrap();
+        (prompt.generate.answer_prefix.unwrap(), prompt.begin)
+    };
+    let (mut last, mut begin) = prefix(&setting, None);
+    let mut moves = 0;
+    for n in 0..60 {
+        setting.before.push_str(&format!("more{n} "));
+        let known = begin.clone();
+        let (next, now) = prefix(
+            &setting,
+            Some(Begin {
+                text: &known,
+                extra: 0,
+            }),
+        );
+        if !next.starts_with(&last) {
+            moves += 1;
+            assert!(next.starts_with("Paragraph"), "it begins with a block: {next}");
+        }
+        assert!(count(&next) <= BUDGET.quick);
+        (last, begin) = (next, now);
+    }
+    assert!((1..=4).contains(&moves), "{moves} of 60");
+    let (longer, _) = prefix(
+        &setting,
+        Some(Begin {
+            text: &begin,
+            extra: 1000,
+        }),
+    );
+    assert!(longer.starts_with(&last[..20]));
 }

@@ -255,8 +255,10 @@ fn work_that_broke_off_here_is_taken_up_at_once() {
 #[test]
 fn a_request_that_breaks_whoever_takes_it_is_given_up() {
     let mut trigger = Trigger::new("me", TIMES);
-    let broken = ProposalState::Cancelled;
-    let proposals = ["p", "q", "r"].map(|id| proposal(id, "a", "other", broken));
+    let proposals = ["p", "q", "r"].map(|id| Proposal {
+        error: Some(AUTHOR_GONE.to_owned()),
+        ..proposal(id, "a", "other", ProposalState::Cancelled)
+    });
     let plan = trigger.next(Timestamp(0), &[open("a")], &proposals[..2], None);
     assert_eq!(plan.actions, [claim("a", None, 10_000)]);
     let plan = trigger.next(Timestamp(0), &[open("a")], &proposals, None);
@@ -269,4 +271,22 @@ fn a_request_that_breaks_whoever_takes_it_is_given_up() {
             until
         }]
     );
+}
+
+#[test]
+fn being_interrupted_is_no_failure() {
+    let mut trigger = Trigger::new("me", TIMES);
+    let words = [
+        None,
+        Some("the model left before the end"),
+        Some("the connection was lost before the end"),
+    ];
+    let proposals: Vec<Proposal> = (0..9)
+        .map(|n| Proposal {
+            error: words[n % 3].map(str::to_owned),
+            ..proposal(&format!("p{n}"), "a", "other", ProposalState::Cancelled)
+        })
+        .collect();
+    let plan = trigger.next(Timestamp(0), &[open("a")], &proposals, None);
+    assert_eq!(plan.actions, [claim("a", None, 10_000)]);
 }

@@ -52,7 +52,7 @@ impl Preamble {
             if lower.is_empty() || OPENERS.iter().any(|opener| opener.starts_with(&lower)) {
                 return String::new();
             }
-            if !OPENERS.iter().any(|opener| lower.starts_with(opener)) {
+            if !OPENERS.iter().any(|opener| begins_with(&lower, opener)) {
                 return self.pass();
             }
             let line = answer.split('\n').next().unwrap_or_default();
@@ -83,6 +83,15 @@ impl Preamble {
         self.passed = true;
         std::mem::take(&mut self.held)
     }
+}
+
+/// Whether a text begins with these words, and not only with their letters.
+fn begins_with(text: &str, words: &str) -> bool {
+    let after = text.strip_prefix(words);
+    after.is_some_and(|after| {
+        words.ends_with(':')
+            || !after.starts_with(|char: char| char.is_alphanumeric() || matches!(char, '-' | '\'' | '’'))
+    })
 }
 
 /// Whether a whole line announces what follows.
@@ -122,6 +131,10 @@ mod tests {
     fn answers_are_left_alone() {
         for text in [
             "Surely not.",
+            "Surely: the river bends.",
+            "Sure-footed: that is what goats are.\nMore.",
+            "Okayama: a city.",
+            "Revisedly: no.",
             "The cat sat: on a mat.",
             "Here is where the river bends, and nobody has ever seen it otherwise.\nMore.",
             "Sure",

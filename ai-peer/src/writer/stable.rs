@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use super::script;
+
 /// A mark that stays open for longer is taken for the character that it is.
 const PATIENCE: usize = 240;
 
-/// A growing text, given out in pieces that end after a word and outside of marks.
+/// A growing text, given out in pieces that end after a word and outside of marks. Where a script puts no spaces between
+/// words, every character is one.
 #[derive(Debug, Default)]
 pub struct StableText {
     text: String,
@@ -30,8 +33,7 @@ impl StableText {
     /// The end has come. `complete`: the author said so, and everything is given out; else the last word may be half a
     /// word, and it is kept, with any mark that was not closed.
     pub fn finish(&mut self, complete: bool) -> &str {
-        let ends_sentence = self.text.trim_end().ends_with(['.', '!', '?', '…', '\n']);
-        if !complete && ends_sentence {
+        if !complete && script::is_whole_sentence(&self.text) {
             self.text.push('\n');
         }
         let end = if complete {
@@ -180,7 +182,14 @@ impl Scan {
         let mut chars = text.char_indices().peekable();
         let mut previous = ' ';
         while let Some((at, char)) = chars.next() {
-            if char.is_whitespace() && !previous.is_whitespace() && self.marks.is_empty() {
+            let word_ends = if char.is_whitespace() {
+                !previous.is_whitespace()
+            } else {
+                script::is_unspaced(previous)
+                    && !script::joins_next(previous)
+                    && !script::joins_previous(char)
+            };
+            if word_ends && self.marks.is_empty() {
                 stable = Some(at);
             }
             let mut run = 1;
@@ -197,6 +206,9 @@ impl Scan {
             }
             self.mark(char, run, previous, next);
             previous = char;
+        }
+        if self.marks.is_empty() && script::is_complete_alone(previous) {
+            stable = Some(text.len());
         }
         if whole && self.marks.is_empty() && !text.trim_end().is_empty() {
             stable = Some(text.trim_end().len());

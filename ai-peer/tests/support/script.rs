@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{
     Chunk, DeviceReport, FinishReason, GenerateError, GenerateRequest, Generation, Generator, ModelInfo,
-    Provider, Summary,
+    Provider, Summary, TokenScore,
 };
 
 /// One step of an answer.
@@ -107,7 +107,10 @@ impl Generator for Script {
             .busy
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if busy.is_ok() {
-            return Err(GenerateError::Busy { waiting: 1 });
+            return Err(GenerateError::Busy {
+                waiting: 1,
+                seconds: 1,
+            });
         }
         let mut asked = self.asked.lock().unwrap();
         let steps = self
@@ -169,5 +172,12 @@ fn summary(finish: FinishReason) -> Summary {
         prefill_ms: 100,
         decode_ms: 500,
         mean_logprob: -0.5,
+        scores: [(" one two", -0.1), (" three", -4.0), (" four", -0.1)]
+            .map(|(text, logprob)| TokenScore {
+                text: text.to_owned(),
+                logprob,
+            })
+            .to_vec(),
+        drafts: model::Drafts::default(),
     }
 }

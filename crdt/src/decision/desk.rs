@@ -11,21 +11,21 @@ use crate::margin::{Author, AuthorKind, Base, Person, Proposal, ProposalKind, Pr
 use crate::{doc, markdown};
 
 /// A body and a margin, with ids that count up.
-pub(super) struct Desk {
-    pub(super) body: Doc,
-    pub(super) margin: Doc,
-    pub(super) next: u128,
+pub(crate) struct Desk {
+    pub(crate) body: Doc,
+    pub(crate) margin: Doc,
+    pub(crate) next: u128,
 }
 
 impl Desk {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let desk = Self::empty(1);
         fill(&desk.body, &markdown::parse(text)).unwrap();
         // Whoever writes from now on is somebody else than who wrote the beginning.
         desk.copy(2)
     }
 
-    pub(super) fn empty(client: u64) -> Self {
+    pub(crate) fn empty(client: u64) -> Self {
         let (body, margin) = (doc::open(client), doc::open(client));
         let _ = (doc::fragment(&body), doc::meta(&body), doc::decisions(&body));
         Self {
@@ -35,13 +35,13 @@ impl Desk {
         }
     }
 
-    pub(super) fn copy(&self, client: u64) -> Self {
+    pub(crate) fn copy(&self, client: u64) -> Self {
         let copy = Self::empty(client);
         copy.learn(self);
         copy
     }
 
-    pub(super) fn learn(&self, other: &Self) {
+    pub(crate) fn learn(&self, other: &Self) {
         for (to, from) in [(&self.body, &other.body), (&self.margin, &other.margin)] {
             let update = from
                 .transact()
@@ -52,13 +52,13 @@ impl Desk {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let txn = self.body.transact();
         let root = txn.get_xml_fragment(doc::BODY_ROOT).unwrap();
         markdown::write(&read(&root, &txn)).trim_end().to_owned()
     }
 
-    pub(super) fn propose(&mut self, kind: ProposalKind, anchor: Anchor, payload: &str) -> String {
+    pub(crate) fn propose(&mut self, kind: ProposalKind, anchor: Anchor, payload: &str) -> String {
         self.next += 1;
         let id = format!("P{}", self.next);
         let base = Base::of(&self.body.transact());
@@ -92,29 +92,29 @@ impl Desk {
     }
 
     /// Proposes to put other words for the first occurrence of some.
-    pub(super) fn rewrite(&mut self, words: &str, payload: &str) -> String {
+    pub(crate) fn rewrite(&mut self, words: &str, payload: &str) -> String {
         let anchor = self.words(words);
         self.propose(ProposalKind::Replace, anchor, payload)
     }
 
-    pub(super) fn words(&self, words: &str) -> Anchor {
+    pub(crate) fn words(&self, words: &str) -> Anchor {
         Anchor::for_words(&self.body.transact(), words).unwrap()
     }
 
     /// Proposes to go on after some words.
-    pub(super) fn go_on(&mut self, after: &str, payload: &str) -> String {
+    pub(crate) fn go_on(&mut self, after: &str, payload: &str) -> String {
         let anchor = self.after(after);
         self.propose(ProposalKind::Insert, anchor, payload)
     }
 
-    pub(super) fn after(&self, words: &str) -> Anchor {
+    pub(crate) fn after(&self, words: &str) -> Anchor {
         let txn = self.body.transact();
         let text = Outline::read(&txn).text();
         let end = text.find(words).unwrap() + words.len();
         Anchor::for_caret(&txn, text[..end].encode_utf16().count())
     }
 
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &mut self,
         proposal: &str,
         action: Action,
@@ -141,22 +141,22 @@ impl Desk {
         )
     }
 
-    pub(super) fn accept(&mut self, proposal: &str) -> String {
+    pub(crate) fn accept(&mut self, proposal: &str) -> String {
         self.decide(proposal, Action::Accept, false).unwrap();
         self.text()
     }
 
-    pub(super) fn undo(&mut self, proposal: &str) -> String {
+    pub(crate) fn undo(&mut self, proposal: &str) -> String {
         self.decide(proposal, Action::Undo, false).unwrap();
         self.text()
     }
 
-    pub(super) fn state(&self, proposal: &str) -> ProposalState {
+    pub(crate) fn state(&self, proposal: &str) -> ProposalState {
         effective_state(&self.body.transact(), &self.margin.transact(), proposal).unwrap()
     }
 
     /// Types after some words, as this desk's client.
-    pub(super) fn types(&self, after: &str, text: &str) {
+    pub(crate) fn types(&self, after: &str, text: &str) {
         let txn = self.body.transact();
         let outline = Outline::read(&txn);
         let all = outline.text();
@@ -168,7 +168,7 @@ impl Desk {
         target.insert(&mut self.body.transact_mut(), index, text);
     }
 
-    pub(super) fn erases(&self, words: &str) {
+    pub(crate) fn erases(&self, words: &str) {
         let txn = self.body.transact();
         let outline = Outline::read(&txn);
         let all = outline.text();
@@ -182,7 +182,7 @@ impl Desk {
         );
     }
 
-    pub(super) fn with_root(&self, change: impl FnOnce(&yrs::XmlFragmentRef, &mut TransactionMut<'_>)) {
+    pub(crate) fn with_root(&self, change: impl FnOnce(&yrs::XmlFragmentRef, &mut TransactionMut<'_>)) {
         let root = doc::fragment(&self.body);
         change(&root, &mut self.body.transact_mut());
     }

@@ -12,15 +12,15 @@ use crate::ids::IdRange;
 
 /// Units of a text that lie side by side and have consecutive ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) id: ItemId,
+pub(crate) struct Run {
+    pub(crate) id: ItemId,
     /// Where it begins in its text, in UTF-16 units.
-    pub(super) index: u32,
-    pub(super) len: u32,
+    pub(crate) index: u32,
+    pub(crate) len: u32,
 }
 
 impl Run {
-    pub(super) fn ids(&self) -> IdRange {
+    pub(crate) fn ids(&self) -> IdRange {
         IdRange {
             client: self.id.client,
             clock: self.id.clock,
@@ -33,7 +33,7 @@ impl Run {
 ///
 /// yrs tells no ids of items but by way of positions, unit by unit. (`Text::diff_range` with snapshots would tell them all
 /// at once, but reads out of bounds in yrs 0.26 when some client has made only one or two items.)
-pub(super) fn runs<T: ReadTxn>(txn: &T, text: &XmlTextRef, from: u32, to: u32) -> Vec<Run> {
+pub(crate) fn runs<T: ReadTxn>(txn: &T, text: &XmlTextRef, from: u32, to: u32) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for index in from..to {
         let position = text.sticky_index(txn, index, Assoc::After);
@@ -60,7 +60,7 @@ pub(super) fn runs<T: ReadTxn>(txn: &T, text: &XmlTextRef, from: u32, to: u32) -
 }
 
 /// Where the unit of text with this id is, if it is alive.
-pub(super) fn unit_at<T: ReadTxn>(txn: &T, id: ID) -> Option<(XmlTextRef, u32)> {
+pub(crate) fn unit_at<T: ReadTxn>(txn: &T, id: ID) -> Option<(XmlTextRef, u32)> {
     let offset = StickyIndex::from_id(id, Assoc::After).get_offset(txn)?;
     let behind = StickyIndex::from_id(id, Assoc::Before).get_offset(txn)?;
     // Before and behind a tombstone are one place.
@@ -75,14 +75,14 @@ pub(super) fn unit_at<T: ReadTxn>(txn: &T, id: ID) -> Option<(XmlTextRef, u32)> 
 
 /// A set of ids.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ids(Vec<IdRange>);
+pub(crate) struct Ids(Vec<IdRange>);
 
 impl Ids {
-    pub(super) fn new(ranges: impl IntoIterator<Item = IdRange>) -> Self {
+    pub(crate) fn new(ranges: impl IntoIterator<Item = IdRange>) -> Self {
         Self(ranges.into_iter().collect())
     }
 
-    pub(super) fn contains(&self, id: ItemId) -> bool {
+    pub(crate) fn contains(&self, id: ItemId) -> bool {
         self.0
             .iter()
             .any(|range| range.client == id.client && (range.clock..range.end()).contains(&id.clock))
@@ -91,14 +91,14 @@ impl Ids {
 
 /// What undos have put back, from all records: the same content under other ids.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lives(Vec<Revived>);
+pub(crate) struct Lives(Vec<Revived>);
 
 /// Content that is put back and taken out again more often than this has lost its history; records that go in circles
 /// were not written by an undo.
 const MAX_LIVES: usize = 1_000;
 
 impl Lives {
-    pub(super) fn of(decisions: &[Decision]) -> Self {
+    pub(crate) fn of(decisions: &[Decision]) -> Self {
         let revived = decisions.iter().flat_map(|decision| &decision.revived).copied();
         Self(
             revived
@@ -107,11 +107,11 @@ impl Lives {
         )
     }
 
-    pub(super) fn add(&mut self, revived: &[Revived]) {
+    pub(crate) fn add(&mut self, revived: &[Revived]) {
         self.0.extend(revived);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -127,7 +127,7 @@ impl Lives {
     }
 
     /// Some ids and all that the same content has had since.
-    pub(super) fn since(&self, ranges: &[IdRange]) -> Vec<IdRange> {
+    pub(crate) fn since(&self, ranges: &[IdRange]) -> Vec<IdRange> {
         let mut all = ranges.to_vec();
         let mut next = 0;
         while let Some(range) = all.get(next).copied().filter(|_| next < MAX_LIVES + ranges.len()) {
@@ -153,13 +153,13 @@ impl Lives {
 
 /// What a proposal may delete: what its author saw, also when an undo has put it back since.
 #[derive(Debug, Clone)]
-pub(super) struct Named {
-    pub(super) base: StateVector,
-    pub(super) lives: Lives,
+pub(crate) struct Named {
+    pub(crate) base: StateVector,
+    pub(crate) lives: Lives,
 }
 
 impl Named {
-    pub(super) fn contains(&self, id: ItemId) -> bool {
+    pub(crate) fn contains(&self, id: ItemId) -> bool {
         let mut id = id;
         for _ in 0..MAX_LIVES {
             if self.in_base(id) {
@@ -178,7 +178,7 @@ impl Named {
             .is_some_and(|ID { client, clock }| self.base.get(&client) > clock)
     }
 
-    pub(super) fn contains_type(&self, id: &BranchID) -> bool {
+    pub(crate) fn contains_type(&self, id: &BranchID) -> bool {
         match id {
             BranchID::Nested(id) => self.contains((*id).into()),
             BranchID::Root(_) => false,
@@ -186,7 +186,7 @@ impl Named {
     }
 
     /// The parts of the runs that may be deleted.
-    pub(super) fn cut(&self, runs: &[Run]) -> Vec<Run> {
+    pub(crate) fn cut(&self, runs: &[Run]) -> Vec<Run> {
         let mut cut = Vec::new();
         for run in runs {
             let mut open: Option<Run> = None;
@@ -214,12 +214,12 @@ impl Named {
 }
 
 /// How many items this replica has made.
-pub(super) fn own_clock<T: ReadTxn>(txn: &T, client: ClientID) -> u32 {
+pub(crate) fn own_clock<T: ReadTxn>(txn: &T, client: ClientID) -> u32 {
     txn.state_vector().get(&client)
 }
 
 /// The ids of an element and of all that is in it, in the order of the text: elements and units of text.
-pub(super) fn ids_within<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Vec<IdRange> {
+pub(crate) fn ids_within<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Vec<IdRange> {
     let mut ids = Vec::new();
     let own = super::tree::item_of(element);
     ids.extend(own.map(|ItemId { client, clock }| IdRange {
@@ -238,12 +238,12 @@ pub(super) fn ids_within<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Vec<Id
 }
 
 /// The ids of a part of a text.
-pub(super) fn ids_of_text<T: ReadTxn>(txn: &T, text: &XmlTextRef, from: u32, to: u32) -> Vec<IdRange> {
+pub(crate) fn ids_of_text<T: ReadTxn>(txn: &T, text: &XmlTextRef, from: u32, to: u32) -> Vec<IdRange> {
     runs(txn, text, from, to).iter().map(Run::ids).collect()
 }
 
 /// Two lists of as many ids, side by side; nothing if they are not as many.
-pub(super) fn side_by_side(was: &[IdRange], is: &[IdRange]) -> Vec<Revived> {
+pub(crate) fn side_by_side(was: &[IdRange], is: &[IdRange]) -> Vec<Revived> {
     let count = |ranges: &[IdRange]| ranges.iter().map(|range| u64::from(range.len)).sum::<u64>();
     let mut pairs = Vec::new();
     if count(was) != count(is) {

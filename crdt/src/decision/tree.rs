@@ -12,14 +12,14 @@ const CONTAINERS: [&str; 5] = ["blockquote", "listItem", "taskItem", "tableCell"
 
 /// The root or an element, as a parent of blocks.
 #[derive(Debug, Clone)]
-pub(super) enum Parent {
+pub(crate) enum Parent {
     Root(XmlFragmentRef),
     Element(XmlElementRef),
 }
 
 impl Parent {
     /// The parent of an element.
-    pub(super) fn of<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Option<Self> {
+    pub(crate) fn of<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Option<Self> {
         match element.parent() {
             Some(XmlOut::Element(parent)) => Some(Self::Element(parent)),
             Some(XmlOut::Text(_)) => None,
@@ -29,30 +29,30 @@ impl Parent {
         }
     }
 
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         match self {
             Self::Root(_) => "doc",
             Self::Element(element) => element.try_tag().map_or("", |tag| tag),
         }
     }
 
-    pub(super) fn holds_blocks(&self) -> bool {
+    pub(crate) fn holds_blocks(&self) -> bool {
         matches!(self, Self::Root(_)) || CONTAINERS.contains(&self.kind())
     }
 
     /// Whether its first child has to be a paragraph.
-    pub(super) fn begins_with_paragraph(&self) -> bool {
+    pub(crate) fn begins_with_paragraph(&self) -> bool {
         matches!(self.kind(), "listItem" | "taskItem")
     }
 
-    pub(super) fn elements<T: ReadTxn>(&self, txn: &T) -> Vec<XmlElementRef> {
+    pub(crate) fn elements<T: ReadTxn>(&self, txn: &T) -> Vec<XmlElementRef> {
         match self {
             Self::Root(root) => elements(txn, root),
             Self::Element(element) => elements(txn, element),
         }
     }
 
-    pub(super) fn len<T: ReadTxn>(&self, txn: &T) -> u32 {
+    pub(crate) fn len<T: ReadTxn>(&self, txn: &T) -> u32 {
         match self {
             Self::Root(root) => root.len(txn),
             Self::Element(element) => element.len(txn),
@@ -60,7 +60,7 @@ impl Parent {
     }
 
     /// The child at an index, if that is an element.
-    pub(super) fn get<T: ReadTxn>(&self, txn: &T, index: u32) -> Option<XmlElementRef> {
+    pub(crate) fn get<T: ReadTxn>(&self, txn: &T, index: u32) -> Option<XmlElementRef> {
         match self {
             Self::Root(root) => root.get(txn, index),
             Self::Element(element) => element.get(txn, index),
@@ -68,14 +68,14 @@ impl Parent {
         .and_then(XmlOut::into_xml_element)
     }
 
-    pub(super) fn insert(&self, txn: &mut TransactionMut<'_>, index: u32, nodes: &[Node]) {
+    pub(crate) fn insert(&self, txn: &mut TransactionMut<'_>, index: u32, nodes: &[Node]) {
         match self {
             Self::Root(root) => content::insert(root, txn, index, nodes),
             Self::Element(element) => content::insert(element, txn, index, nodes),
         }
     }
 
-    fn remove(&self, txn: &mut TransactionMut<'_>, index: u32) {
+    pub(crate) fn remove(&self, txn: &mut TransactionMut<'_>, index: u32) {
         match self {
             Self::Root(root) => root.remove_range(txn, index, 1),
             Self::Element(element) => element.remove_range(txn, index, 1),
@@ -84,7 +84,7 @@ impl Parent {
 }
 
 /// The elements among the children.
-pub(super) fn elements<P: XmlFragment, T: ReadTxn>(txn: &T, parent: &P) -> Vec<XmlElementRef> {
+pub(crate) fn elements<P: XmlFragment, T: ReadTxn>(txn: &T, parent: &P) -> Vec<XmlElementRef> {
     parent
         .children(txn)
         .filter_map(XmlOut::into_xml_element)
@@ -92,12 +92,12 @@ pub(super) fn elements<P: XmlFragment, T: ReadTxn>(txn: &T, parent: &P) -> Vec<X
 }
 
 /// The node's name.
-pub(super) fn kind(element: &XmlElementRef) -> &str {
+pub(crate) fn kind(element: &XmlElementRef) -> &str {
     element.try_tag().map_or("", |tag| tag)
 }
 
 /// The id of an element's own item.
-pub(super) fn item_of(element: &XmlElementRef) -> Option<ItemId> {
+pub(crate) fn item_of(element: &XmlElementRef) -> Option<ItemId> {
     match element.as_ref_id() {
         BranchID::Nested(id) => Some(id.into()),
         BranchID::Root(_) => None,
@@ -105,7 +105,7 @@ pub(super) fn item_of(element: &XmlElementRef) -> Option<ItemId> {
 }
 
 /// The parent of an element and the element's index in it, if it is alive.
-pub(super) fn place_of<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Option<(Parent, u32)> {
+pub(crate) fn place_of<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Option<(Parent, u32)> {
     let parent = Parent::of(txn, element)?;
     let own = element.as_ref_id();
     let is_it = |child: XmlOut| child.id() == own;
@@ -117,7 +117,7 @@ pub(super) fn place_of<T: ReadTxn>(txn: &T, element: &XmlElementRef) -> Option<(
 }
 
 /// Takes an element out. Whether it was alive.
-pub(super) fn remove(txn: &mut TransactionMut<'_>, element: &XmlElementRef) -> bool {
+pub(crate) fn remove(txn: &mut TransactionMut<'_>, element: &XmlElementRef) -> bool {
     match place_of(txn, element) {
         Some((parent, index)) => {
             parent.remove(txn, index);
@@ -128,7 +128,7 @@ pub(super) fn remove(txn: &mut TransactionMut<'_>, element: &XmlElementRef) -> b
 }
 
 /// The place of an element that is about to be taken out.
-pub(super) fn tombstone(element: &XmlElementRef) -> RelativePosition {
+pub(crate) fn tombstone(element: &XmlElementRef) -> RelativePosition {
     item_of(element)
         .map(RelativePosition::of_item)
         .unwrap_or_default()

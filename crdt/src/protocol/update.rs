@@ -14,8 +14,8 @@ use yrs::{ClientID, IdSet, StateVector};
 
 pub use shape::{MAX_ELEMENT_DEPTH, Shape};
 
-use super::ProtocolError;
 use super::bytes::Reader;
+use super::{MAX_CLIENTS, ProtocolError};
 use crate::ids::IdRange;
 use block::Block;
 
@@ -55,12 +55,27 @@ impl UpdateFacts {
     /// [`ProtocolError`] when yrs could not be trusted with it: cut short, malformed, trailing bytes, invalid UTF-8, clocks that
     /// overflow, a client listed twice, or content that no document here holds (sub-documents, moves).
     pub fn scan(update: &[u8]) -> Result<Self, ProtocolError> {
+        Self::walk(update, &mut Allowance::unlimited())
+    }
+
+    /// As [`UpdateFacts::scan`], for what somebody sends: the facts about a few bytes can take forty times their size, so what
+    /// is dense beyond any document is refused before that memory is taken.
+    ///
+    /// # Errors
+    /// As [`UpdateFacts::scan`], and [`ProtocolError::TooMany`].
+    pub fn scan_foreign(update: &[u8]) -> Result<Self, ProtocolError> {
+        Self::walk(update, &mut Allowance::of(update.len()))
+    }
+
+    fn walk(update: &[u8], allowance: &mut Allowance) -> Result<Self, ProtocolError> {
         let mut reader = Reader::new(update);
         let mut facts = Self::default();
-        for _ in 0..reader.count(3)? {
-            facts.scan_section(&mut reader)?;
+        let sections = reader.count(3)?;
+        allowance.take_clients(sections)?;
+        for _ in 0..sections {
+            facts.scan_section(&mut reader, allowance)?;
         }
-        facts.scan_deletes(&mut reader)?;
+        facts.scan_deletes(&mut reader, allowance)?;
         if reader.is_empty() {
             Ok(facts)
         } else {
@@ -135,7 +150,11 @@ impl UpdateFacts {
             .any(|range| range.clock + range.len > end_of(range.client))
     }
 
-    fn scan_section(&mut self, reader: &mut Reader<'_>) -> Result<(), ProtocolError> {
+    fn scan_section(
+        &mut self,
+        reader: &mut Reader<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<(), ProtocolError> {
         let count = reader.uint31()? as usize;
         let client = reader.uint()?;
         let mut clock = reader.uint31()?;
@@ -143,6 +162,7 @@ impl UpdateFacts {
         if count > reader.rest().len() / 2 {
             return Err(ProtocolError::Truncated);
         }
+        allowance.take_blocks(count)?;
         let mut section = Vec::with_capacity(count);
         let mut pairs = Vec::new();
         for _ in 0..count {
@@ -171,13 +191,21 @@ impl UpdateFacts {
         }
     }
 
-    fn scan_deletes(&mut self, reader: &mut Reader<'_>) -> Result<(), ProtocolError> {
+    fn scan_deletes(
+        &mut self,
+        reader: &mut Reader<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<(), ProtocolError> {
         let mut clients = Vec::new();
-        for _ in 0..reader.count(2)? {
+        let lists = reader.count(2)?;
+        allowance.take_clients(lists)?;
+        for _ in 0..lists {
             let client = reader.uint()?;
             clients.push(client);
             let mut reached = 0;
-            for _ in 0..reader.count(2)? {
+            let ranges = reader.count(2)?;
+            allowance.take_blocks(ranges)?;
+            for _ in 0..ranges {
                 let range = IdRange {
                     client,
                     clock: reader.uint31()?,
@@ -200,6 +228,54 @@ impl UpdateFacts {
         } else {
             Err(ProtocolError::Malformed("delete set"))
         }
+    }
+}
+
+/// Blocks and ranges that any update may have, however short.
+const FREE_BLOCKS: usize = 256;
+/// Bytes that a block or a range of deletions takes at least, on average: a typed character takes twenty.
+const BYTES_PER_BLOCK: usize = 4;
+/// The most blocks and ranges of one update: those of a book with all that was ever deleted from it.
+const MAX_BLOCKS: usize = 1 << 20;
+
+/// How much more of an update may still come.
+struct Allowance {
+    blocks: usize,
+    clients: usize,
+}
+
+impl Allowance {
+    /// For what was let in before.
+    const fn unlimited() -> Self {
+        Self {
+            blocks: usize::MAX,
+            clients: usize::MAX,
+        }
+    }
+
+    /// For an update of so many bytes.
+    const fn of(bytes: usize) -> Self {
+        let blocks = FREE_BLOCKS + bytes / BYTES_PER_BLOCK;
+        Self {
+            blocks: if blocks < MAX_BLOCKS { blocks } else { MAX_BLOCKS },
+            clients: 2 * MAX_CLIENTS,
+        }
+    }
+
+    fn take_blocks(&mut self, count: usize) -> Result<(), ProtocolError> {
+        self.blocks = self
+            .blocks
+            .checked_sub(count)
+            .ok_or(ProtocolError::TooMany("blocks for its size"))?;
+        Ok(())
+    }
+
+    fn take_clients(&mut self, count: usize) -> Result<(), ProtocolError> {
+        self.clients = self
+            .clients
+            .checked_sub(count)
+            .ok_or(ProtocolError::TooMany("clients"))?;
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is here and where their cursors are, for one part: never stored, and never a reason to stop syncing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Limits;
 use crate::awareness::Entry;
@@ -16,6 +16,12 @@ pub(super) struct Presence {
     states: BTreeMap<u64, State>,
     /// The clocks under which departed clients were last heard of.
     left: BTreeMap<u64, u32>,
+    /// Clients whose changed states the others have not been told.
+    changed: BTreeSet<u64>,
+    /// When changes were told last.
+    told: Timestamp,
+    /// When renewals were told last.
+    renewals_told: Timestamp,
 }
 
 #[derive(Debug)]
@@ -29,7 +35,7 @@ struct State {
     sent: u32,
     json: String,
     seen: Timestamp,
-    /// Renewed without a change; the others are told on the next tick.
+    /// Renewed without a change since the others were told last.
     renewed: bool,
 }
 
@@ -41,10 +47,36 @@ impl State {
             state: Some(self.json.clone()),
         }
     }
+
+    /// Whether its own client may hear it: under a clock of its own it passes it over, under a higher one it would take it
+    /// for newer than what it says itself by now.
+    const fn may_echo(&self) -> bool {
+        self.sent <= self.clock
+    }
+}
+
+/// Something to tell those who have a part open.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// Whom not.
+    pub(super) except: Option<ConnId>,
+    /// What.
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Notice {
+    /// For everybody.
+    pub(super) const fn to_all(entries: Vec<Entry>) -> Self {
+        Self {
+            except: None,
+            entries,
+        }
+    }
 }
 
 impl Presence {
-    /// Takes in what a connection says and returns what the others must hear at once.
+    /// Takes in what a connection says and returns what the others must hear at once: who comes and goes. What has only changed
+    /// is told at once or a moment later ([`Presence::flush_at`]), so that any number of moving cursors makes a bounded number of messages.
     ///
     /// A connection speaks only for clients that it was the first to bring, or that the same person brought on
     /// an earlier connection (which may not have been found dead yet). Anything else in the update is passed over.
@@ -55,7 +87,7 @@ impl Presence {
         identity: &Identity,
         update: &AwarenessUpdate,
         limits: &Limits,
-    ) -> Vec<Entry> {
+    ) -> Vec<Notice> {
         let mut news = Vec::new();
         let mut owned = self.states.values().filter(|state| state.owner == conn).count();
         let mut entries: Vec<_> = update
@@ -99,10 +131,81 @@ impl Presence {
             } else {
                 json.clone_into(&mut state.json);
                 state.renewed = false;
-                news.push(state.entry(client));
+                self.changed.insert(client);
             }
         }
-        news
+        let mut notices = Vec::new();
+        if !news.is_empty() {
+            notices.push(Notice {
+                except: Some(conn),
+                entries: news,
+            });
+        }
+        notices.extend(self.flush(now, limits));
+        notices
+    }
+
+    /// When [`Presence::flush`] has something to tell that could not be told yet.
+    pub(super) fn flush_at(&self, limits: &Limits) -> Option<Timestamp> {
+        (!self.changed.is_empty()).then(|| self.told.plus_ms(limits.awareness_interval))
+    }
+
+    /// The changed states, if the last ones were told long enough ago.
+    pub(super) fn flush(&mut self, now: Timestamp, limits: &Limits) -> Vec<Notice> {
+        if self.flush_at(limits).is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.told = now;
+        let changed = std::mem::take(&mut self.changed);
+        self.notices(changed)
+    }
+
+    /// The renewals since the last call, when it is time for them. Others' clients forget whoever is not renewed for 30 s, so
+    /// they cannot be left out; together they cost one message in ten seconds instead of one per client. With none there is an
+    /// empty message: a stock client that hears nothing for 30 s takes the connection for dead.
+    pub(super) fn renewals(&mut self, now: Timestamp, limits: &Limits) -> Vec<Notice> {
+        if now < self.renewals_told.plus_ms(limits.awareness_renewal) {
+            return Vec::new();
+        }
+        self.renewals_told = now;
+        let mut renewed = BTreeSet::new();
+        for (client, state) in &mut self.states {
+            if std::mem::take(&mut state.renewed) {
+                renewed.insert(*client);
+            }
+        }
+        let mut notices = self.notices(renewed);
+        // Whoever was left out of those must hear something as well.
+        if notices.iter().all(|notice| notice.except.is_some()) {
+            notices.push(Notice::to_all(Vec::new()));
+        }
+        notices
+    }
+
+    /// As few messages as possible about some clients.
+    fn notices(&self, clients: BTreeSet<u64>) -> Vec<Notice> {
+        let states = clients
+            .iter()
+            .filter_map(|client| Some((*client, self.states.get(client)?)));
+        let (together, alone): (Vec<_>, Vec<_>) = states.partition(|(_, state)| state.may_echo());
+        let mut notices: Vec<Notice> = alone
+            .into_iter()
+            .map(|(client, state)| Notice {
+                except: Some(state.owner),
+                entries: vec![state.entry(client)],
+            })
+            .collect();
+        if let Some((_, first)) = together.first() {
+            let one = together.iter().all(|(_, state)| state.owner == first.owner);
+            notices.push(Notice {
+                except: one.then_some(first.owner),
+                entries: together
+                    .iter()
+                    .map(|(client, state)| state.entry(*client))
+                    .collect(),
+            });
+        }
+        notices
     }
 
     /// Everything that a connection should know: all but what it said itself.
@@ -118,17 +221,6 @@ impl Presence {
     /// Removes what has not been renewed in time.
     pub(super) fn expire(&mut self, now: Timestamp, limits: &Limits) -> Vec<Entry> {
         self.depart_all(|state| now.0.saturating_sub(state.seen.0) > limits.awareness_timeout)
-    }
-
-    /// The renewals since the last call, for one connection. Others' clients forget whoever is not renewed for 30 s, so
-    /// they cannot be left out; together they cost one message per tick instead of one per client.
-    pub(super) fn renewals_for(&self, conn: ConnId) -> Vec<Entry> {
-        self.entries(|state| state.renewed && state.owner != conn)
-    }
-
-    /// Ends a round of [`Presence::renewals_for`].
-    pub(super) fn renewals_sent(&mut self) {
-        self.states.values_mut().for_each(|state| state.renewed = false);
     }
 
     fn entries(&self, choose: impl Fn(&State) -> bool) -> Vec<Entry> {
@@ -180,6 +272,7 @@ impl Presence {
     }
 
     fn depart(&mut self, client: u64) -> Option<Entry> {
+        self.changed.remove(&client);
         let clock = self.states.remove(&client)?.sent.saturating_add(1);
         if self.left.len() >= MAX_LEFT {
             self.left.pop_first();

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::{Connection, Effect, Joined, Outgoing, Question, Room};
-use crate::awareness::{self, Entry};
-use crate::ids::{ConnId, Identity, Part, Role, Timestamp};
+use super::awareness::Notice;
+use super::{CLOSE_POLICY, Connection, Effect, Joined, Outgoing, Question, Room};
+use crate::awareness;
+use crate::ids::{ConnId, Identity, Part, PeerKind, Role, Timestamp};
 use crate::protocol;
 
 const PARTS: [Part; 2] = [Part::Body, Part::Margin];
@@ -26,15 +27,26 @@ impl Room {
         {
             self.leave(conn, part, effects);
         }
-        let welcome = (part == Part::Body).then(|| welcome(role, &identity));
+        // One connection is one peer: what it writes in either part is recorded as theirs, and an AI stays an AI.
+        let known = self.connections.get(&conn).map(|known| &known.identity);
+        if known.is_some_and(|known| !is_same_peer(known, &identity)) {
+            effects.push(Effect::Close {
+                conn,
+                part,
+                code: CLOSE_POLICY,
+                reason: "this connection is somebody else's: open another one".to_owned(),
+            });
+            return;
+        }
+        let role = ceiling(&identity, role);
+        let welcome = (part == Part::Body).then(|| welcome(role, &identity, self.epoch.as_deref()));
+        let is_relay = identity.kind == PeerKind::Relay;
         let connection = self.connections.entry(conn).or_insert(Connection {
             identity,
-            role,
             body: None,
             margin: None,
         });
-        connection.role = role;
-        *connection.joined(part) = Some(Joined::default());
+        *connection.joined(part) = Some(Joined::new(role));
         let mut send = |message| {
             effects.push(Effect::Send {
                 to: conn,
@@ -48,7 +60,11 @@ impl Room {
                 send(Outgoing::Stateless(storage_message(Some(reason))));
             }
         }
-        self.ask(conn, part, Question::Handshake, effects);
+        // A copy at rest may not know what it has; whoever brings something tells so with a question of their own. But for
+        // another room, which waits to be asked.
+        if is_relay || self.copy(part).known_state().is_some() {
+            self.ask(conn, part, Question::Handshake, effects);
+        }
         let known = self.presence(part).known_to_others_than(conn);
         if !known.is_empty() {
             effects.push(Effect::Send {
@@ -70,7 +86,9 @@ impl Room {
             self.connections.remove(&conn);
         }
         let gone = self.presence_mut(part).leave(conn);
-        broadcast_awareness(part, None, &gone, effects);
+        if !gone.is_empty() {
+            tell_presence(part, Notice::to_all(gone), effects);
+        }
     }
 
     /// Closes one part of a connection and forgets it.
@@ -91,28 +109,29 @@ impl Room {
         });
     }
 
-    pub(super) fn set_role(&mut self, conn: ConnId, role: Role, effects: &mut Vec<Effect>) {
+    pub(super) fn set_role(&mut self, conn: ConnId, part: Part, role: Role, effects: &mut Vec<Effect>) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
-        let before = std::mem::replace(&mut connection.role, role);
+        let role = ceiling(&connection.identity, role);
+        let identity = connection.identity.clone();
+        let Some(joined) = connection.joined(part) else {
+            return;
+        };
+        let before = std::mem::replace(&mut joined.role, role);
         if before == role {
             return;
         }
-        let welcome = welcome(role, &connection.identity);
-        let opened: Vec<Part> = PARTS
-            .into_iter()
-            .filter(|part| connection.has(*part) && role.may_write(*part) && !before.may_write(*part))
-            .collect();
-        if connection.has(Part::Body) {
+        if part == Part::Body {
+            let welcome = welcome(role, &identity, self.epoch.as_deref());
             effects.push(Effect::Send {
                 to: conn,
-                part: Part::Body,
+                part,
                 message: Outgoing::Stateless(welcome),
             });
         }
         // What it tried to write before was refused; now it may come.
-        for part in opened {
+        if role.may_write(part) && !before.may_write(part) {
             self.ask(conn, part, Question::Missing, effects);
         }
     }
@@ -120,7 +139,7 @@ impl Room {
     /// Sends step 1: what do you have that I lack? Not while an earlier question of the kind is unanswered: its
     /// answer has not been sent yet, so it will hold everything.
     pub(super) fn ask(&mut self, conn: ConnId, part: Part, question: Question, effects: &mut Vec<Effect>) {
-        let state = self.copy(part).state();
+        let state = self.copy(part).state().clone();
         let Some(joined) = self
             .connections
             .get_mut(&conn)
@@ -132,6 +151,7 @@ impl Room {
             return;
         }
         joined.questions.push_back(question);
+        joined.invited |= question == Question::Handshake;
         effects.push(Effect::Send {
             to: conn,
             part,
@@ -153,6 +173,8 @@ impl Room {
         }));
         if released.recovered {
             effects.push(storage(None));
+        }
+        if self.journal.unsaved() == 0 {
             self.ask_those_behind(effects);
         }
     }
@@ -168,29 +190,43 @@ impl Room {
         self.journal.retry(effects);
         for part in PARTS {
             let limits = self.limits.clone();
-            let gone = self.presence_mut(part).expire(now, &limits);
-            broadcast_awareness(part, None, &gone, effects);
-            let listeners: Vec<ConnId> = self
-                .connections
-                .iter()
-                .filter(|(_, connection)| connection.has(part))
-                .map(|(id, _)| *id)
-                .collect();
-            for to in listeners {
-                let renewals = self.presence(part).renewals_for(to);
-                if !renewals.is_empty() {
-                    effects.push(Effect::Send {
-                        to,
-                        part,
-                        message: Outgoing::Y(awareness::encode(&renewals)),
-                    });
-                }
+            let presence = self.presence_mut(part);
+            let gone = presence.expire(now, &limits);
+            if !gone.is_empty() {
+                tell_presence(part, Notice::to_all(gone), effects);
             }
-            self.presence_mut(part).renewals_sent();
+            if !self.connections.values().any(|connection| connection.has(part)) {
+                continue;
+            }
+            for notice in self.presence_mut(part).renewals(now, &limits) {
+                tell_presence(part, notice, effects);
+            }
         }
     }
 
+    /// When there is something to be told about who is here that had to wait: send [`super::Event::Flush`] then.
+    #[must_use]
+    pub fn flush_at(&self) -> Option<Timestamp> {
+        PARTS
+            .into_iter()
+            .filter_map(|part| self.presence(part).flush_at(&self.limits))
+            .min()
+    }
+
+    pub(super) fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for part in PARTS {
+            let limits = self.limits.clone();
+            for notice in self.presence_mut(part).flush(now, &limits) {
+                tell_presence(part, notice, effects);
+            }
+        }
+    }
+
+    /// Asks for the writes that were put off for want of room, now that there is some.
     fn ask_those_behind(&mut self, effects: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.somebody_behind) {
+            return;
+        }
         let mut behind = Vec::new();
         for (conn, connection) in &mut self.connections {
             for part in PARTS {
@@ -223,23 +259,33 @@ impl Room {
     }
 }
 
-pub(super) fn broadcast_awareness(
-    part: Part,
-    except: Option<ConnId>,
-    entries: &[Entry],
-    effects: &mut Vec<Effect>,
-) {
-    if !entries.is_empty() {
-        effects.push(Effect::Broadcast {
-            part,
-            except,
-            message: Outgoing::Y(awareness::encode(entries)),
-        });
+pub(super) fn tell_presence(part: Part, notice: Notice, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Broadcast {
+        part,
+        except: notice.except,
+        message: Outgoing::Y(awareness::encode(&notice.entries)),
+    });
+}
+
+/// What a peer may be at most: an AI suggests, whatever its token says.
+fn ceiling(identity: &Identity, role: Role) -> Role {
+    match identity.kind {
+        PeerKind::Ai => role.min(Role::Suggester),
+        PeerKind::Human | PeerKind::Relay => role,
     }
 }
 
-fn welcome(role: Role, identity: &Identity) -> String {
-    json!({ "type": "welcome", "role": role, "peer": identity.id }).to_string()
+/// Whether two identities are of one peer. A name may change while somebody is here.
+fn is_same_peer(one: &Identity, other: &Identity) -> bool {
+    one.id == other.id && one.kind == other.kind
+}
+
+fn welcome(role: Role, identity: &Identity, epoch: Option<&str>) -> String {
+    let mut welcome = json!({ "type": "welcome", "role": role, "peer": identity.id });
+    if let (Some(epoch), Some(fields)) = (epoch, welcome.as_object_mut()) {
+        fields.insert("epoch".to_owned(), epoch.into());
+    }
+    welcome.to_string()
 }
 
 fn storage(failing: Option<&str>) -> Effect {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Effect, Record};
+use crate::ids::{ConnId, Part};
 
 /// The records that are not known to be on disk, in order, and the answers that wait for them.
 ///
@@ -13,7 +14,9 @@ pub(super) struct Journal {
     waiting: VecDeque<Waiting>,
     unsaved: usize,
     failing: Option<String>,
-    answers: VecDeque<(u64, Effect)>,
+    /// Each with the record that it waits for, and how many times it is to be said: a connection that repeats what is known
+    /// while the store is slow costs one entry.
+    answers: VecDeque<(u64, Effect, u32)>,
 }
 
 #[derive(Debug)]
@@ -76,7 +79,16 @@ impl Journal {
     pub(super) fn when_saved(&mut self, answer: Effect, effects: &mut Vec<Effect>) {
         match self.waiting.back() {
             None => effects.push(answer),
-            Some(last) => self.answers.push_back((last.record.seq, answer)),
+            Some(last) => {
+                let seq = last.record.seq;
+                let to = recipient(&answer);
+                let mut same = self.answers.iter_mut().rev().take_while(|(at, ..)| *at == seq);
+                // The last one to the same connection: what is said to one stays in order.
+                match same.find(|(_, known, _)| recipient(known) == to) {
+                    Some((_, known, times)) if *known == answer => *times = times.saturating_add(1),
+                    _ => self.answers.push_back((seq, answer, 1)),
+                }
+            }
         }
     }
 
@@ -96,10 +108,12 @@ impl Journal {
         }
         released.recovered = self.failing.take().is_some();
         let saved = self.committed();
-        let ready = self.answers.iter().take_while(|(seq, _)| *seq <= saved).count();
-        released
-            .effects
-            .extend(self.answers.drain(..ready).map(|(_, answer)| answer));
+        let ready = self.answers.iter().take_while(|(seq, ..)| *seq <= saved).count();
+        for (_, answer, times) in self.answers.drain(..ready) {
+            released
+                .effects
+                .extend(std::iter::repeat_n(answer, times as usize));
+        }
         if released.recovered {
             self.retry(&mut released.effects);
         }
@@ -127,5 +141,13 @@ impl Journal {
             waiting.asked = true;
             effects.push(Effect::Append(waiting.record.clone()));
         }
+    }
+}
+
+/// Whom an effect speaks to.
+const fn recipient(effect: &Effect) -> Option<(ConnId, Part)> {
+    match effect {
+        Effect::Send { to, part, .. } => Some((*to, *part)),
+        Effect::Broadcast { .. } | Effect::Append(_) | Effect::Close { .. } => None,
     }
 }

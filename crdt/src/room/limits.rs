@@ -17,11 +17,24 @@ pub struct Limits {
     pub max_awareness_clients: usize,
     /// How long an awareness state lives without a renewal. Clients renew every 15 s and forget others after 30 s.
     pub awareness_timeout: u64,
+    /// The least time between two messages about changed awareness states of one part: whoever moves a cursor is seen twenty
+    /// times a second, however many do.
+    pub awareness_interval: u64,
+    /// How often states that were renewed without a change are told again, all in one message. Clients forget others after 30 s
+    /// and renew themselves every 15 s.
+    pub awareness_renewal: u64,
     /// The longest stateless message: a decision is a hundred bytes.
     pub max_stateless: usize,
     /// The longest proposal that is taken up or previewed, as Markdown. Ten thousand words; and what a parser of Markdown
     /// takes longest for (thousands of nested quotes) still takes less than a second.
     pub max_payload: usize,
+    /// The longest update of somebody who may not write, beyond the size of the document: who has all of it answers the
+    /// room's question with what is known, and nothing else is looked into.
+    pub max_read_only_update: usize,
+    /// How many of the room's questions a connection may leave unanswered while it asks its own.
+    pub max_questions: usize,
+    /// How many updates with holes a connection may send before it answers the question for what is missing.
+    pub max_put_off: u32,
     /// How many full syncs in a row may leave holes before the connection is closed: each costs a rebuilt document.
     pub max_holes: u32,
 }
@@ -35,8 +48,13 @@ impl Default for Limits {
             max_awareness_state: 16 << 10,
             max_awareness_clients: 1024,
             awareness_timeout: 40_000,
+            awareness_interval: 50,
+            awareness_renewal: 10_000,
             max_stateless: 64 << 10,
             max_payload: 64 << 10,
+            max_read_only_update: 64 << 10,
+            max_questions: 32,
+            max_put_off: 10_000,
             max_holes: 3,
         }
     }

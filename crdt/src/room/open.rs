@@ -2,6 +2,7 @@
 
 use super::journal::Journal;
 use super::part_doc::{ApplyError, PartDoc};
+use super::rest::Unread;
 use super::{Limits, Record, Room};
 use crate::ids::{DocId, Part};
 
@@ -67,22 +68,38 @@ pub enum OpenError {
 }
 
 impl Room {
-    /// Opens a document. `client_id` names the room in the ids of what it writes itself: no two live copies may share
-    /// one, and it should be new each time.
+    /// Opens a document and decodes it. `client_id` names the room in the ids of what it writes itself: no two live copies
+    /// may share one, and it should be new each time.
     ///
     /// # Errors
     /// [`OpenError`] names what is damaged.
     pub fn open(doc: DocId, stored: &Stored, client_id: u32, limits: Limits) -> Result<Self, OpenError> {
+        let mut room = Self::open_at_rest(doc, stored.clone(), client_id, limits)?;
+        room.wake()?;
+        Ok(room)
+    }
+
+    /// Opens a document without decoding it: bytes answer whoever asks for the whole of it. See [`Room::wake`].
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`].
+    pub fn open_at_rest(
+        doc: DocId,
+        stored: Stored,
+        client_id: u32,
+        limits: Limits,
+    ) -> Result<Self, OpenError> {
         check_order(&doc, &stored.tail, stored.next_seq)?;
-        let body = open_part(&doc, stored, Part::Body, client_id)?;
-        let margin = open_part(&doc, stored, Part::Margin, client_id)?;
-        Ok(Self::new(
-            doc,
-            body,
-            margin,
-            Journal::new(stored.next_seq.max(1)),
-            limits,
-        ))
+        let unread = Unread::of(&stored.tail);
+        let (mut body, mut margin) = (Vec::new(), Vec::new());
+        for record in stored.tail {
+            body.extend(record.body);
+            margin.extend(record.margin);
+        }
+        let body = PartDoc::at_rest(Part::Body, client_id, stored.snapshot_body, body);
+        let margin = PartDoc::at_rest(Part::Margin, client_id, stored.snapshot_margin, margin);
+        let journal = Journal::new(stored.next_seq.max(1));
+        Ok(Self::new(doc, (body, margin), unread, journal, limits))
     }
 }
 
@@ -106,45 +123,5 @@ fn check_order(doc: &DocId, tail: &[Record], next_seq: u64) -> Result<(), OpenEr
             expected,
             found: next_seq,
         })
-    }
-}
-
-fn open_part(doc: &DocId, stored: &Stored, part: Part, client_id: u32) -> Result<PartDoc, OpenError> {
-    let snapshot = match part {
-        Part::Body => &stored.snapshot_body,
-        Part::Margin => &stored.snapshot_margin,
-    };
-    let records: Vec<(u64, &[u8])> = stored
-        .tail
-        .iter()
-        .filter_map(|record| Some((record.seq, record.part(part)?)))
-        .collect();
-    let first = usize::from(snapshot.is_some());
-    let updates = snapshot
-        .iter()
-        .map(Vec::as_slice)
-        .chain(records.iter().map(|(_, update)| *update));
-    let copy = PartDoc::open(part, client_id, updates).map_err(|(number, source)| {
-        match number.checked_sub(first).and_then(|index| records.get(index)) {
-            Some((seq, _)) => OpenError::Record {
-                doc: doc.clone(),
-                seq: *seq,
-                part,
-                source,
-            },
-            None => OpenError::Snapshot {
-                doc: doc.clone(),
-                part,
-                source,
-            },
-        }
-    })?;
-    if copy.has_holes() {
-        Err(OpenError::Incomplete {
-            doc: doc.clone(),
-            part,
-        })
-    } else {
-        Ok(copy)
     }
 }

@@ -1,23 +1,27 @@
-//! The room's own copy of one part: a yrs document that survives what is applied to it.
+//! The room's own copy of one part: encoded bytes at rest, a yrs document while somebody writes or asks more than bytes
+//! can answer.
 //!
 //! yrs trusts its input. The bytes are checked before it sees them ([`UpdateFacts`]), but what they mean is not: an update
 //! can name a text as its parent or cut a surrogate pair in two, and yrs stops half-way or panics. So the copy keeps the
 //! encoded document as well, and is rebuilt from it when that happens.
 
-use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod live;
 
-use yrs::updates::decoder::Decode;
-use yrs::{Doc, IdSet, Observable, ReadTxn, StateVector, Transact, TransactionMut, Update};
+use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use yrs::{Doc, IdSet, ReadTxn, StateVector, Transact};
 
 use crate::ids::{IdRange, Part};
 use crate::protocol::ProtocolError;
-use crate::protocol::update::{Shape, UpdateFacts};
+use crate::protocol::update::UpdateFacts;
+use live::Live;
 
 /// Below this the encoded log is not worth compacting.
 const MIN_TAIL: usize = 256 << 10;
+
+/// An update (v1) without a block or a delete: what an empty document is.
+const EMPTY: [u8; 2] = [0, 0];
 
 /// Why an update was not applied. The copy is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +34,26 @@ pub enum ApplyError {
     Contradiction,
 }
 
-/// What applying an update did.
+/// What applying somebody's update did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nothing: all of it was known.
+    None,
+    /// All of it counted.
+    Whole {
+        /// The ids that are new.
+        ranges: Vec<IdRange>,
+    },
+    /// Some of it could not be integrated for want of what comes before, and was left out.
+    Part {
+        /// What counted, as an update.
+        update: Vec<u8>,
+        /// The ids that are new.
+        ranges: Vec<IdRange>,
+    },
+}
+
+/// What a change of the room's own did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Applied {
     /// What it changed, as an update; `None` when it added nothing.
@@ -44,67 +67,124 @@ pub(super) struct Applied {
 pub(super) struct PartDoc {
     part: Part,
     client_id: u32,
-    doc: Doc,
-    shape: Shape,
-    /// The document as one update, and all that came since.
+    /// The document as one update (or nothing, when it is empty), and all that came since.
     base: Vec<u8>,
     tail: Vec<Vec<u8>>,
     tail_size: usize,
-    /// What transactions changed, collected by an observer.
-    news: Arc<Mutex<Vec<Vec<u8>>>>,
-    /// Whether the map of decisions was touched since somebody asked.
-    decided: Arc<AtomicBool>,
-    /// What is deleted, until the next write.
-    deleted: Option<IdSet>,
+    /// What it has, as far as that is known without decoding.
+    state: OnceCell<StateVector>,
+    /// The decoded document, while it is of use.
+    live: OnceCell<Live>,
 }
 
 impl PartDoc {
-    /// Builds the copy from updates that were accepted before. Returns the number of the one that is damaged otherwise.
-    pub(super) fn open<'a>(
+    /// A copy at rest, of updates that were accepted before. Nothing is decoded yet.
+    pub(super) fn at_rest(
         part: Part,
         client_id: u32,
-        updates: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Self, (usize, ApplyError)> {
-        let mut copy = Self {
+        snapshot: Option<Vec<u8>>,
+        updates: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Self {
+        let base = snapshot.filter(|bytes| *bytes != EMPTY).unwrap_or_default();
+        let tail: Vec<_> = updates.into_iter().collect();
+        let copy = Self {
             part,
             client_id,
-            doc: crate::doc::open(client_id.into()),
-            shape: Shape::default(),
-            base: Vec::new(),
-            tail: Vec::new(),
-            tail_size: 0,
-            news: Arc::default(),
-            decided: Arc::default(),
-            deleted: None,
+            base,
+            tail_size: tail.iter().map(Vec::len).sum(),
+            tail,
+            state: OnceCell::new(),
+            live: OnceCell::new(),
         };
-        for (number, update) in updates.into_iter().enumerate() {
-            copy.integrate(update).map_err(|error| (number, error))?;
+        if copy.is_empty() {
+            drop(copy.state.set(StateVector::default()));
         }
-        copy.base = copy.encode();
-        copy.observe();
-        Ok(copy)
+        copy
+    }
+
+    /// Decodes the document, if it is not decoded.
+    ///
+    /// # Errors
+    /// The number of the update that is damaged (0 is the snapshot), and what is wrong with it.
+    pub(super) fn wake(&mut self) -> Result<(), (usize, ApplyError)> {
+        if self.live.get().is_none() {
+            let live = self.decode()?;
+            // What came since the snapshot is taken into it, so that the next reader can be answered with bytes.
+            if !self.tail.is_empty() && !live.has_holes() {
+                self.base = live.encode();
+                self.tail.clear();
+                self.tail_size = 0;
+            }
+            drop(self.state.set(live.state()));
+            drop(self.live.set(live));
+        }
+        Ok(())
+    }
+
+    /// Whether the document is decoded.
+    pub(super) fn is_awake(&self) -> bool {
+        self.live.get().is_some()
+    }
+
+    /// Lets go of the decoded document; the bytes stay.
+    pub(super) fn rest(&mut self) {
+        if self.is_awake() && !self.has_holes() {
+            self.compact();
+            self.state();
+            self.live = OnceCell::new();
+        }
     }
 
     /// The document, to read and for [`PartDoc::change`].
-    pub(super) const fn doc(&self) -> &Doc {
-        &self.doc
+    pub(super) fn doc(&self) -> &Doc {
+        self.live().doc()
+    }
+
+    fn decode(&self) -> Result<Live, (usize, ApplyError)> {
+        let first = usize::from(self.base.is_empty());
+        let base = Some(&self.base).filter(|bytes| !bytes.is_empty());
+        Live::decode(
+            self.part,
+            self.client_id,
+            base.into_iter().chain(&self.tail).map(Vec::as_slice),
+        )
+        .map_err(|(number, error)| (number + first, error))
+    }
+
+    fn live(&self) -> &Live {
+        self.live.get_or_init(|| {
+            self.decode()
+                .expect("whoever opened the room has woken it before asking for what is in it")
+        })
+    }
+
+    fn live_mut(&mut self) -> &mut Live {
+        self.live();
+        self.live.get_mut().expect("it was just decoded")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.base.is_empty() && self.tail.is_empty()
+    }
+
+    /// What it has, if that is known without decoding.
+    pub(super) fn known_state(&self) -> Option<&StateVector> {
+        self.state.get()
     }
 
     /// What it has.
-    pub(super) fn state(&self) -> StateVector {
-        self.doc.transact().state_vector()
+    pub(super) fn state(&self) -> &StateVector {
+        self.state.get_or_init(|| self.live().state())
     }
 
     /// What of that is deleted.
     pub(super) fn deleted(&mut self) -> &IdSet {
-        let doc = &self.doc;
-        self.deleted
-            .get_or_insert_with(|| doc.transact().snapshot().delete_set)
+        self.live_mut().deleted()
     }
 
     /// Whether blocks are held back for want of others.
     pub(super) fn has_holes(&self) -> bool {
-        self.doc.transact().has_missing_updates()
+        self.live.get().is_some_and(Live::has_holes)
     }
 
     /// Its encoded size in bytes, at most.
@@ -112,11 +192,18 @@ impl PartDoc {
         self.base.len() + self.tail_size
     }
 
+    /// Whether the whole document is there as bytes, for [`PartDoc::encode`] to hand out without decoding.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.tail.is_empty()
+    }
+
     /// The whole document as one update.
     pub(super) fn encode(&self) -> Vec<u8> {
-        self.doc
-            .transact()
-            .encode_state_as_update_v1(&StateVector::default())
+        match (self.is_whole(), self.base.is_empty()) {
+            (true, true) => EMPTY.to_vec(),
+            (true, false) => self.base.clone(),
+            (false, _) => self.live().encode(),
+        }
     }
 
     /// What somebody in `state` lacks.
@@ -124,46 +211,54 @@ impl PartDoc {
     /// # Errors
     /// [`ApplyError::Contradiction`] for a state that no copy of this document can have.
     pub(super) fn encode_since(&self, state: &StateVector) -> Result<Vec<u8>, ApplyError> {
+        if state.is_empty() && self.is_whole() {
+            return Ok(self.encode());
+        }
         // A clock in the middle of a surrogate pair makes yrs panic while it reads; nothing is changed by that.
         catch_unwind(AssertUnwindSafe(|| {
-            self.doc.transact().encode_state_as_update_v1(state)
+            self.doc().transact().encode_state_as_update_v1(state)
         }))
         .map_err(|_| ApplyError::Contradiction)
     }
 
     /// Whether the map of decisions was touched since the last call.
     pub(super) fn take_decided(&self) -> bool {
-        self.decided.swap(false, Ordering::Relaxed)
+        self.live.get().is_some_and(Live::take_decided)
     }
 
-    /// Applies an update. What cannot be integrated is left out, not held back.
+    /// Applies an update that was scanned. What cannot be integrated is left out, not held back.
     ///
     /// # Errors
     /// [`ApplyError`]; the copy is as it was.
-    pub(super) fn apply(&mut self, update: &[u8]) -> Result<Applied, ApplyError> {
-        let before = self.state();
-        let facts = match self.integrate(update) {
-            Ok(facts) => facts,
+    pub(super) fn apply(&mut self, update: &[u8], facts: &UpdateFacts) -> Result<News, ApplyError> {
+        let before = self.state().clone();
+        let changed = match self.live_mut().integrate(update, facts, &before) {
+            Ok(changed) => changed,
             Err(ApplyError::Contradiction) => {
                 self.reset();
                 return Err(ApplyError::Contradiction);
             }
             Err(error @ ApplyError::Protocol(_)) => return Err(error),
         };
-        let news = self.collect()?;
-        if let Some(news) = &news {
+        if self.has_holes() {
+            let Some(news) = changed.map(|changed| changed.update) else {
+                self.reset();
+                return Ok(News::None);
+            };
+            let news = news.ok_or(ApplyError::Contradiction)?;
             self.keep(news.clone());
-        }
-        let holes = self.has_holes();
-        if holes {
             self.reset();
+            let ranges = UpdateFacts::scan(&news)?.inserts_beyond(&before);
+            return Ok(News::Part { update: news, ranges });
         }
-        let ranges = match &news {
-            None => Vec::new(),
-            Some(news) if holes => UpdateFacts::scan(news)?.inserts_beyond(&before),
-            Some(_) => facts.inserts_beyond(&before),
+        let Some(changed) = changed else {
+            return Ok(News::None);
         };
-        Ok(Applied { update: news, ranges })
+        self.state = OnceCell::from(changed.state);
+        self.keep(update.to_vec());
+        Ok(News::Whole {
+            ranges: facts.inserts_beyond(&before),
+        })
     }
 
     /// Lets the room change the document in transactions of its own, all or nothing: an error (or a panic) leaves it as
@@ -175,9 +270,12 @@ impl PartDoc {
         &mut self,
         change: impl FnOnce(&Doc) -> Result<T, E>,
     ) -> Result<(T, Applied), E> {
-        let result = catch_unwind(AssertUnwindSafe(|| change(&self.doc)));
+        let (result, news) = self.live().collect(change);
         let outcome = match result {
-            Ok(Ok(outcome)) => self.take_own().map(|applied| (outcome, applied)).map_err(E::from),
+            Ok(Ok(outcome)) => self
+                .take_own(news)
+                .map(|applied| (outcome, applied))
+                .map_err(E::from),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ApplyError::Contradiction.into()),
         };
@@ -187,13 +285,16 @@ impl PartDoc {
         outcome
     }
 
-    fn take_own(&mut self) -> Result<Applied, ApplyError> {
-        let Some(news) = self.collect()? else {
-            return Ok(Applied::default());
+    fn take_own(&mut self, news: Vec<Vec<u8>>) -> Result<Applied, ApplyError> {
+        let news = match news.len() {
+            0 => return Ok(Applied::default()),
+            1 => news.into_iter().next().unwrap_or_default(),
+            _ => yrs::merge_updates_v1(&news).map_err(|_| ApplyError::Contradiction)?,
         };
         let nothing = StateVector::default();
         let facts = UpdateFacts::scan(&news)?;
-        self.shape.extend(&facts, &nothing)?;
+        self.live_mut().take_shape(&facts, &nothing)?;
+        self.state = OnceCell::new();
         self.keep(news.clone());
         Ok(Applied {
             update: Some(news),
@@ -201,20 +302,8 @@ impl PartDoc {
         })
     }
 
-    /// What transactions changed since the last call, as one update.
-    fn collect(&self) -> Result<Option<Vec<u8>>, ApplyError> {
-        let mut news = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
-        match news.len() {
-            0 | 1 => Ok(news.pop()),
-            _ => yrs::merge_updates_v1(&news)
-                .map(Some)
-                .map_err(|_| ApplyError::Contradiction),
-        }
-    }
-
     /// Adds what was changed to the encoded log.
     fn keep(&mut self, update: Vec<u8>) {
-        self.deleted = None;
         self.tail_size += update.len();
         self.tail.push(update);
         if self.tail_size > self.base.len().max(MIN_TAIL) {
@@ -225,53 +314,18 @@ impl PartDoc {
     /// Brings the encoded log down to the document as it is.
     pub(super) fn compact(&mut self) {
         if self.tail_size > 0 && !self.has_holes() {
-            self.base = self.encode();
-            self.tail.clear();
+            self.base = self.live().encode();
+            self.tail = Vec::new();
             self.tail_size = 0;
-        }
-    }
-
-    /// Checks and applies one update in a transaction of its own.
-    fn integrate(&mut self, update: &[u8]) -> Result<UpdateFacts, ApplyError> {
-        let facts = UpdateFacts::scan(update)?;
-        self.shape.extend(&facts, &self.state())?;
-        let update = Update::decode_v1(update).map_err(|_| ProtocolError::Malformed("content"))?;
-        let mut txn = ManuallyDrop::new(
-            self.doc
-                .try_transact_mut()
-                .map_err(|_| ApplyError::Contradiction)?,
-        );
-        let applied = catch_unwind(AssertUnwindSafe(|| txn.apply_update(update)));
-        // Dropping commits, which can panic on its own; inside an unwinding that would end the process.
-        let committed = catch_unwind(AssertUnwindSafe(|| {
-            drop::<TransactionMut<'_>>(ManuallyDrop::into_inner(txn));
-        }));
-        match (applied, committed) {
-            (Ok(Ok(())), Ok(())) => Ok(facts),
-            _ => Err(ApplyError::Contradiction),
         }
     }
 
     /// Starts again from what was kept.
     fn reset(&mut self) {
-        let parts = std::iter::once(&self.base).chain(&self.tail).map(Vec::as_slice);
-        *self = Self::open(self.part, self.client_id, parts)
+        self.state = OnceCell::new();
+        let live = self
+            .decode()
             .expect("every part of the log was applied before, in this order");
-    }
-
-    fn observe(&self) {
-        let news = Arc::clone(&self.news);
-        self.doc
-            .observe_update_v1_with("room", move |_, event| {
-                news.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(event.update.clone());
-            })
-            .expect("no transaction is open on a document that was just made");
-        if self.part == Part::Body {
-            let decided = Arc::clone(&self.decided);
-            crate::doc::decisions(&self.doc)
-                .observe_with("room", move |_, _| decided.store(true, Ordering::Relaxed));
-        }
+        self.live = OnceCell::from(live);
     }
 }

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use yrs::Transact;
 
 use super::part_doc::{Applied, ApplyError};
-use super::write::{Change, send};
+use super::write::{Change, RoomFor, send};
 use super::{CLOSE_TOO_BIG, Effect, Outgoing, Room};
 use crate::decision::{self, Action, DecideError};
-use crate::ids::{ConnId, IdSource, Identity, Part, PeerKind, Timestamp};
+use crate::ids::{ConnId, IdSource, Identity, Part, PeerKind, Role, Timestamp};
 use crate::margin::{self, Person};
 
 /// What a client asks.
@@ -111,7 +111,12 @@ impl Room {
         let Some(connection) = self.connections.get(&conn) else {
             return Err(Refusal::broken());
         };
-        let (identity, role) = (connection.identity.clone(), connection.role);
+        // A decision changes the body, so what counts is the role there, whichever link asks.
+        let role = connection
+            .body
+            .as_ref()
+            .map_or(Role::Viewer, |joined| joined.role);
+        let identity = connection.identity.clone();
         if !role.may_decide() || identity.kind == PeerKind::Ai {
             return Err(Refusal::new(
                 "forbidden",
@@ -119,7 +124,7 @@ impl Room {
             ));
         }
         // A decision is about as large as the proposal that it takes up.
-        if let Some(reason) = self.has_no_room_for(Part::Body, 0) {
+        if let RoomFor::Later(reason) | RoomFor::Never(reason) = self.room_for(Part::Body, 0) {
             return Err(Refusal::new("failed", reason));
         }
         self.check_payload(proposal)?;

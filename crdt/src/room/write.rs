@@ -1,12 +1,12 @@
 //! What a connection says in y-protocols messages: questions, writes, awareness.
 
-use super::connections::broadcast_awareness;
-use super::part_doc::ApplyError;
+use super::connections::tell_presence;
+use super::part_doc::{ApplyError, News};
 use super::{
     CLOSE_POLICY, CLOSE_PROTOCOL, CLOSE_TOO_BIG, Connection, Effect, Joined, Outgoing, Question, Record, Room,
 };
 use crate::awareness;
-use crate::ids::{ConnId, IdRange, Identity, Part, PeerKind, Timestamp};
+use crate::ids::{ConnId, IdRange, Identity, Part, PeerKind, Role, Timestamp};
 use crate::protocol::update::UpdateFacts;
 use crate::protocol::{self, Message, SyncMessage};
 
@@ -18,6 +18,16 @@ struct Write<'a> {
     /// It came as the answer to a question (sync step 2).
     question: Option<Question>,
     is_answer: bool,
+}
+
+/// Whether there is room for a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RoomFor {
+    Yes,
+    /// Not until the store has caught up, for a reason in words.
+    Later(String),
+    /// The document is as large as it may be.
+    Never(String),
 }
 
 /// What was changed in one part.
@@ -87,10 +97,12 @@ impl Room {
                         return;
                     };
                     let limits = self.limits.clone();
-                    let news = self
+                    let notices = self
                         .presence_mut(part)
                         .receive(now, conn, &identity, &update, &limits);
-                    broadcast_awareness(part, Some(conn), &news, effects);
+                    for notice in notices {
+                        tell_presence(part, notice, effects);
+                    }
                 }
                 Message::AwarenessQuery => {
                     let known = self.presence(part).known_to_others_than(conn);
@@ -121,9 +133,15 @@ impl Room {
         let Some(joined) = connection.joined(part) else {
             return;
         };
-        // The question of the handshake went out on joining.
+        // The question of the handshake went out on joining, if the copy knew then what it has. If it does not know now,
+        // `state` was empty: there is nothing to ask for.
         let again = std::mem::replace(&mut joined.asked, true);
-        if again && !is_relay {
+        if joined.questions.len() > self.limits.max_questions {
+            let reason = "it asks and does not answer: open the document again".to_owned();
+            return self.close(conn, part, CLOSE_POLICY, reason, effects);
+        }
+        let due = !joined.invited || (again && !is_relay);
+        if due && self.copy(part).known_state().is_some() {
             self.ask(conn, part, Question::Handshake, effects);
         }
     }
@@ -136,43 +154,52 @@ impl Room {
             is_answer,
             ..
         } = write;
-        let facts = match UpdateFacts::scan(update) {
-            Ok(facts) => facts,
-            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
-        };
-        let Some((identity, role)) = self
-            .connections
-            .get(&conn)
-            .map(|known| (known.identity.clone(), known.role))
+        let known = self.connections.get(&conn);
+        let Some((identity, role)) =
+            known.and_then(|known| Some((known.identity.clone(), known.get(part)?.role)))
         else {
             return;
         };
-        let state = self.copy(part).state();
+        // What a reader has to say is known here, so it is no longer than the document.
+        let known = self
+            .copy(part)
+            .size()
+            .saturating_add(self.limits.max_read_only_update);
+        if !role.may_write(part) && update.len() > known {
+            return refuse_role(conn, part, role, effects);
+        }
+        let facts = match UpdateFacts::scan_foreign(update) {
+            Ok(facts) => facts,
+            Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
+        };
+        if facts.is_empty() {
+            return self.acknowledge(write, effects);
+        }
+        let state = self.copy(part).state().clone();
         if facts.inserts_beyond(&state).is_empty() && facts.deletes().is_empty() {
             return self.acknowledge(write, effects);
         }
         if !role.may_write(part) {
             // A client answers the handshake's question whatever its role; an answer with nothing new is no write.
             if facts.adds_to(&state, self.copy_mut(part).deleted()) {
-                return refuse(
-                    conn,
-                    part,
-                    &format!("permission denied: a {role} cannot change this"),
-                    effects,
-                );
+                return refuse_role(conn, part, role, effects);
             }
             return self.acknowledge(write, effects);
         }
-        if let Some(reason) = self.has_no_room_for(part, update.len()) {
-            if let Some(joined) = self.joined(conn, part) {
-                joined.behind = true;
-            }
-            return refuse(conn, part, &reason, effects);
+        match self.room_for(part, update.len()) {
+            RoomFor::Yes => {}
+            RoomFor::Later(reason) => return self.put_off(write, &reason, effects),
+            RoomFor::Never(reason) => return refuse(conn, part, &reason, effects),
         }
         let leaves_hole = facts.leaves_hole_in(&state);
         if leaves_hole && !is_answer {
+            let most = self.limits.max_put_off;
             if let Some(joined) = self.joined(conn, part) {
                 joined.put_off = joined.put_off.saturating_add(1);
+                if joined.put_off > most {
+                    let reason = "it does not say what is missing: open the document again".to_owned();
+                    return self.close(conn, part, CLOSE_POLICY, reason, effects);
+                }
             }
             return self.ask(conn, part, Question::Missing, effects);
         }
@@ -180,20 +207,20 @@ impl Room {
             let reason = "this copy of the document has gaps: open the document again".to_owned();
             return self.close(conn, part, CLOSE_POLICY, reason, effects);
         }
-        let applied = match self.copy_mut(part).apply(update) {
-            Ok(applied) => applied,
+        let news = match self.copy_mut(part).apply(update, &facts) {
+            Ok(news) => news,
             Err(error @ (ApplyError::Protocol(_) | ApplyError::Contradiction)) => {
                 return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects);
             }
         };
-        if let Some(news) = applied.update {
-            // The bytes as they came, when all of them counted: nothing that a client says is put into other words.
-            let bytes = if leaves_hole { news } else { update.to_vec() };
-            let change = Change {
-                part,
-                update: bytes,
-                ranges: applied.ranges,
-            };
+        // The bytes as they came, when all of them counted: nothing that a client says is put into other words.
+        let change = match news {
+            News::None => None,
+            News::Whole { ranges } => Some((update.to_vec(), ranges)),
+            News::Part { update, ranges } => Some((update, ranges)),
+        };
+        if let Some((update, ranges)) = change {
+            let change = Change { part, update, ranges };
             self.publish(now, &identity, vec![change], Some(conn), effects);
         }
         self.acknowledge(write, effects);
@@ -291,20 +318,46 @@ impl Room {
         joined.holes
     }
 
-    /// Why a write of `size` bytes cannot be taken now, if it cannot.
-    pub(super) fn has_no_room_for(&mut self, part: Part, size: usize) -> Option<String> {
-        if self.journal.unsaved().saturating_add(size) > self.limits.max_unsaved {
-            return Some(match self.journal.failing() {
+    /// Takes note of a write that cannot be taken now: it is asked for again, and acknowledged, as soon as there is room.
+    fn put_off(&mut self, write: &Write<'_>, reason: &str, effects: &mut Vec<Effect>) {
+        let &Write {
+            conn, part, question, ..
+        } = write;
+        self.somebody_behind = true;
+        let Some(joined) = self.joined(conn, part) else {
+            return;
+        };
+        if question != Some(Question::Missing) {
+            joined.put_off = joined.put_off.saturating_add(1);
+        }
+        if !std::mem::replace(&mut joined.behind, true) {
+            effects.push(send(conn, part, Outgoing::Denied(reason.to_owned())));
+        }
+    }
+
+    /// Whether a write of `size` bytes can be taken. One can always be when nothing waits for the store, however large.
+    pub(super) fn room_for(&mut self, part: Part, size: usize) -> RoomFor {
+        let unsaved = self.journal.unsaved();
+        if unsaved > 0 && unsaved.saturating_add(size) > self.limits.max_unsaved {
+            return RoomFor::Later(match self.journal.failing() {
                 Some(reason) => format!("the server cannot save and takes no more changes: {reason}"),
-                None => "the server cannot keep up with saving; the change is sent again later".to_owned(),
+                None => {
+                    "the server cannot keep up with saving; the change is asked for again later".to_owned()
+                }
             });
         }
         let limit = self.limits.max_part;
         if self.copy(part).size().saturating_add(size) > limit {
             self.copy_mut(part).compact();
         }
-        (self.copy(part).size().saturating_add(size) > limit)
-            .then(|| format!("the document is full ({} MB): start a new one", limit >> 20))
+        if self.copy(part).size().saturating_add(size) > limit {
+            RoomFor::Never(format!(
+                "the document is full ({} MB): start a new one",
+                limit >> 20
+            ))
+        } else {
+            RoomFor::Yes
+        }
     }
 
     pub(super) fn joined(&mut self, conn: ConnId, part: Part) -> Option<&mut Joined> {
@@ -317,6 +370,11 @@ impl Room {
 
 pub(super) const fn send(to: ConnId, part: Part, message: Outgoing) -> Effect {
     Effect::Send { to, part, message }
+}
+
+fn refuse_role(conn: ConnId, part: Part, role: Role, effects: &mut Vec<Effect>) {
+    let reason = format!("permission denied: a {role} cannot change this");
+    refuse(conn, part, &reason, effects);
 }
 
 fn refuse(conn: ConnId, part: Part, reason: &str, effects: &mut Vec<Effect>) {

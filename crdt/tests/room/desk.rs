@@ -23,11 +23,24 @@ impl Desk {
     }
 
     pub(crate) fn open(stored: &Stored, limits: Limits) -> Self {
-        let room = Room::open(DocId::parse("plan").unwrap(), stored, 9, limits).unwrap();
+        Self::with(Room::open(DocId::parse("plan").unwrap(), stored, 9, limits).unwrap())
+    }
+
+    pub(crate) fn with(room: Room) -> Self {
         Self {
             room,
             now: NOW,
             chance: 0,
+        }
+    }
+
+    pub(crate) fn join_event(conn: ConnId, part: Part, role: Role, kind: PeerKind) -> Event {
+        let identity = identity(&format!("peer {conn}"), kind);
+        Event::Join {
+            conn,
+            part,
+            identity,
+            role,
         }
     }
 
@@ -63,13 +76,7 @@ impl Desk {
     }
 
     pub(crate) fn join_as(&mut self, conn: ConnId, part: Part, role: Role, kind: PeerKind) -> Vec<Effect> {
-        let identity = identity(&format!("peer {conn}"), kind);
-        let mut effects = self.event(Event::Join {
-            conn,
-            part,
-            identity,
-            role,
-        });
+        let mut effects = self.event(Self::join_event(conn, part, role, kind));
         effects.extend(self.say(conn, part, protocol::step_1(&StateVector::default())));
         effects
     }

@@ -166,6 +166,7 @@ fn what_a_role_does_not_allow_is_refused_in_words_and_the_connection_stays() {
     );
     // With more rights it is asked for what was refused.
     let promoted = desk.event(Event::SetRole {
+        part: Part::Body,
         conn: BOB,
         role: Role::Editor,
     });

@@ -2,7 +2,7 @@
 
 use crate::desk::{ALICE, BOB, Desk, acks, asks, records, texts, whole, write};
 use crdt::ids::{DocId, Part, Role};
-use crdt::protocol::{self};
+use crdt::protocol;
 use crdt::room::{Effect, Event, Limits, OpenError, Outgoing, Room, Stored};
 use serde_json::json;
 use yrs::{ReadTxn, Transact};
@@ -64,15 +64,63 @@ fn what_cannot_be_saved_is_bounded_and_asked_for_again() {
     });
     let refused = write(&doc, &"b".repeat(150));
     let effects = desk.say(ALICE, Part::Body, protocol::update(&refused));
-    assert_eq!(acks(&effects, ALICE), [false]);
+    // Neither saved nor lost: it is asked for again.
+    assert!(acks(&effects, ALICE).is_empty());
     assert!(
-        matches!(&effects[1], Effect::Send { message: Outgoing::Denied(words), .. } if words.contains("disk is full"))
+        matches!(&effects[..], [Effect::Send { message: Outgoing::Denied(words), .. }] if words.contains("disk is full")),
+        "{effects:?}"
     );
     desk.event(Event::Tick);
     let saved = desk.event(Event::Committed { seq: 1 });
+    assert_eq!(acks(&saved, ALICE), [true]);
     assert_eq!(asks(&saved, ALICE), 1);
-    desk.say(ALICE, Part::Body, protocol::step_2(&refused));
+    let again = desk.say(ALICE, Part::Body, protocol::step_2(&refused));
     assert_eq!(desk.room.state(Part::Body), doc.transact().snapshot());
+    // The client counted one change, and hears once that it is saved.
+    assert_eq!(acks(&desk.commit(&again), ALICE), [true]);
+}
+
+/// A store that is only slow is no reason to lose a change, nor to keep its writer waiting for ever.
+#[test]
+fn what_a_slow_store_leaves_no_room_for_is_asked_for_again() {
+    let mut desk = Desk::new(Limits {
+        max_unsaved: 200,
+        ..Limits::default()
+    });
+    desk.join(ALICE, Part::Body, Role::Editor);
+    let doc = crdt::doc::open(50);
+    desk.say(ALICE, Part::Body, protocol::step_2(&whole(&doc)));
+    let first = desk.say(
+        ALICE,
+        Part::Body,
+        protocol::update(&write(&doc, &"a".repeat(150))),
+    );
+    let late = write(&doc, &"b".repeat(150));
+    let effects = desk.say(ALICE, Part::Body, protocol::update(&late));
+    assert_eq!(records(&effects), []);
+    let saved = desk.commit(&first);
+    assert_eq!((acks(&saved, ALICE), asks(&saved, ALICE)), (vec![true], 1));
+    let again = desk.say(ALICE, Part::Body, protocol::step_2(&late));
+    assert_eq!(acks(&desk.commit(&again), ALICE), [true]);
+    assert_eq!(desk.room.state(Part::Body), doc.transact().snapshot());
+}
+
+/// However large a write is: when nothing waits for the store, it is taken.
+#[test]
+fn a_write_larger_than_what_may_wait_is_taken_by_an_idle_store() {
+    let mut desk = Desk::new(Limits {
+        max_unsaved: 200,
+        ..Limits::default()
+    });
+    desk.join(ALICE, Part::Body, Role::Editor);
+    let doc = crdt::doc::open(50);
+    desk.say(ALICE, Part::Body, protocol::step_2(&whole(&doc)));
+    let large = desk.say(
+        ALICE,
+        Part::Body,
+        protocol::update(&write(&doc, &"a".repeat(900))),
+    );
+    assert_eq!(acks(&desk.commit(&large), ALICE), [true]);
 }
 
 #[test]

@@ -111,7 +111,9 @@ impl Watch {
                     .is_some_and(|(role, kind)| role.may_decide() && kind != PeerKind::Ai);
                 [!may || before.decide.is_none(); 2]
             }
-            Event::Join { .. } | Event::Leave { .. } | Event::SetRole { .. } | Event::Tick => [true; 2],
+            Event::Join { .. } | Event::Leave { .. } | Event::SetRole { .. } | Event::Tick | Event::Flush => {
+                [true; 2]
+            }
             Event::Committed { .. } | Event::StoreFailed { .. } => [false; 2],
         };
         for (index, part) in PARTS.into_iter().enumerate() {

@@ -478,6 +478,9 @@ impl World {
         if self.fault == Fault::RoleIsForgotten {
             return Ok(());
         }
-        self.event(site, Event::SetRole { conn, role })
+        for part in [Part::Body, Part::Margin] {
+            self.event(site, Event::SetRole { conn, part, role })?;
+        }
+        Ok(())
     }
 }

@@ -105,8 +105,16 @@ fn json(folder: &Path, name: &str) -> Result<Option<Value>, ArtifactError> {
 }
 
 fn chat_template(folder: &Path, tokenizer: &Value) -> Result<String, ArtifactError> {
-    if let Ok(text) = fs::read_to_string(folder.join("chat_template.jinja")) {
-        return Ok(text);
+    let file = folder.join("chat_template.jinja");
+    match fs::read_to_string(&file) {
+        Ok(text) => return Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(ArtifactError::Damaged {
+                file,
+                reason: error.to_string(),
+            });
+        }
     }
     let found = match tokenizer.get("chat_template") {
         Some(Value::String(text)) => Some(text.clone()),
@@ -251,6 +259,13 @@ mod tests {
         let error = |files: &[(&str, &str)]| Settings::read(folder(files).path()).unwrap_err().to_string();
         assert!(error(&[("config.json", r#"{"eos_token_id":1}"#)]).contains("chat template"));
         assert!(error(&[("config.json", "{}"), TEMPLATE]).contains("end token"));
+        let unreadable = folder(&[
+            ("config.json", r#"{"eos_token_id":1}"#),
+            ("tokenizer_config.json", r#"{"chat_template":"another"}"#),
+        ]);
+        fs::write(unreadable.path().join("chat_template.jinja"), [0xff, 0xfe]).unwrap();
+        let words = Settings::read(unreadable.path()).unwrap_err().to_string();
+        assert!(words.contains("chat_template.jinja"), "{words}");
         let damaged = error(&[("config.json", r#"{"eos_token"#), TEMPLATE]);
         assert!(
             damaged.contains("config.json") && damaged.contains("again"),

@@ -38,9 +38,9 @@ pub struct KeepLogits {
 }
 
 impl KeepLogits {
-    pub(super) fn tensor(&self) -> Result<Tensor<i64>, ort::Error> {
+    pub(super) fn tensor(&self, rows: usize) -> Result<Tensor<i64>, ort::Error> {
         let shape: Vec<i64> = if self.is_list { vec![1] } else { vec![] };
-        Tensor::from_array((shape, vec![1i64]))
+        Tensor::from_array((shape, vec![rows as i64]))
     }
 }
 
@@ -58,6 +58,16 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// Bytes of keys and values for one token.
+    #[must_use]
+    pub fn token_bytes(&self) -> usize {
+        let size = |slot: &CacheSlot| {
+            let bytes = if slot.element == Element::Float16 { 2 } else { 4 };
+            usize::try_from(slot.heads * slot.dim).unwrap_or(0) * bytes
+        };
+        self.cache.iter().map(size).sum()
+    }
+
     /// Reads a session's inputs and outputs. `vocabulary` is the settings' word, for graphs that do not say.
     pub(super) fn of_session(session: &Session, vocabulary: Option<usize>) -> Result<Self, String> {
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Vec<_>>();

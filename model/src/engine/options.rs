@@ -14,8 +14,28 @@ pub struct EngineOptions {
     pub spin: bool,
     /// Requests that may wait while one runs.
     pub queue: usize,
+    /// Bytes of keys and values that are kept of earlier requests, so that the next one of the same document is read
+    /// from where it changed. The running request's are kept whatever the number.
+    pub kept_bytes: usize,
+    /// Whether what was read is tried as a draft of what is written. It changes the speed, not the text.
+    pub drafts: bool,
+    /// Where keys and values lie.
+    pub cache: CachePlan,
     /// Seconds since 1970 (UTC), for chat templates that tell the model today's date; `None` tells none.
     pub clock: Option<fn() -> u64>,
+}
+
+/// Where keys and values of the tokens read lie. Whether a graph writes in place is tried at load; one that does not gets
+/// a growing cache, whatever was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CachePlan {
+    /// In place if every layer of the graph has an operator that can.
+    #[default]
+    Detect,
+    /// In place if the trial says that it works.
+    InPlace,
+    /// In tensors that every run returns anew.
+    Growing,
 }
 
 impl Default for EngineOptions {
@@ -26,6 +46,9 @@ impl Default for EngineOptions {
             context: 4096,
             spin: false,
             queue: 16,
+            kept_bytes: 256 << 20,
+            drafts: true,
+            cache: CachePlan::default(),
             clock: None,
         }
     }

@@ -30,15 +30,15 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
     let mut refused = Vec::new();
     let mut builder = builder(runtime, options).map_err(not_opened)?;
     let accepted = register(&mut builder, &options.devices, &mut refused);
-    let session = match builder.commit_from_file(file) {
-        Ok(session) => session,
+    let (session, accepted) = match builder.commit_from_file(file) {
+        Ok(session) => (session, accepted),
         Err(error) if !accepted.is_empty() => {
             let reason = one_line(&error);
             refused.extend(accepted.into_iter().map(|provider| Refusal {
                 provider,
                 reason: reason.clone(),
             }));
-            self::builder(
+            let session = self::builder(
                 runtime,
                 &EngineOptions {
                     devices: vec![],
@@ -46,7 +46,8 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
                 },
             )
             .and_then(|mut builder| builder.commit_from_file(file))
-            .map_err(not_opened)?
+            .map_err(not_opened)?;
+            (session, Vec::new())
         }
         Err(error) => return Err(not_opened(error)),
     };
@@ -55,7 +56,13 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
         .values()
         .filter_map(|operators| operators.get("GroupQueryAttention"))
         .sum();
-    let report = report(&counts, refused, runtime, options);
+    let report = report(
+        &counts,
+        &accepted,
+        refused,
+        runtime.version(),
+        options.thread_count(),
+    );
     tracing::info!(model = %file.display(), "{}", report.summary());
     Ok(Opened {
         session,
@@ -84,7 +91,7 @@ fn register(builder: &mut SessionBuilder, devices: &[Provider], refused: &mut Ve
         let dispatch = match provider {
             Provider::Cuda => ep::CUDA::default().build(),
             Provider::DirectMl => ep::DirectML::default().build(),
-            Provider::Cpu => break,
+            Provider::Cpu | Provider::Remote => break,
         };
         match dispatch.error_on_failure().register(builder) {
             Ok(()) => accepted.push(provider),
@@ -97,11 +104,14 @@ fn register(builder: &mut SessionBuilder, devices: &[Provider], refused: &mut Ve
     accepted
 }
 
+/// Who runs how much of the graph. A provider that was accepted and does not run most of it is told among those that
+/// are not used: to be asked for and not to work is a refusal, whoever says so.
 fn report(
     counts: &NodeCounts,
-    refused: Vec<Refusal>,
-    runtime: &Runtime,
-    options: &EngineOptions,
+    accepted: &[Provider],
+    mut refused: Vec<Refusal>,
+    version: &str,
+    threads: usize,
 ) -> DeviceReport {
     let mut shares: Vec<Share> = counts
         .iter()
@@ -119,19 +129,33 @@ fn report(
                 .find(|p| p.runtime_name() == share.provider)
         })
         .unwrap_or(Provider::Cpu);
+    let all: usize = shares.iter().map(|share| share.nodes).sum();
+    for asked in accepted.iter().filter(|asked| **asked != provider) {
+        let nodes = shares
+            .iter()
+            .find(|share| share.provider == asked.runtime_name())
+            .map_or(0, |share| share.nodes);
+        refused.push(Refusal {
+            provider: *asked,
+            reason: match nodes {
+                0 => format!("it started, but it can run none of the {all} nodes of this model"),
+                _ => format!("it started, but it can run only {nodes} of the {all} nodes of this model"),
+            },
+        });
+    }
     DeviceReport {
         provider,
         shares,
         refused,
-        runtime: runtime.version().to_owned(),
-        threads: options.thread_count(),
+        runtime: version.to_owned(),
+        threads,
     }
 }
 
 /// Where the cache is to lie: beside the nodes that use it.
 pub(super) fn cache_allocator(session: &Session, provider: Provider) -> Allocator {
     let device = match provider {
-        Provider::Cpu => return Allocator::default(),
+        Provider::Cpu | Provider::Remote => return Allocator::default(),
         Provider::Cuda => AllocationDevice::CUDA,
         Provider::DirectMl => AllocationDevice::DIRECTML,
     };
@@ -153,4 +177,35 @@ fn one_line(error: &ort::Error<impl Sized>) -> String {
         .trim()
         .trim_end_matches('.')
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(nodes: &[(&str, usize)]) -> NodeCounts {
+        nodes
+            .iter()
+            .map(|(provider, nodes)| ((*provider).to_owned(), [("Add".to_owned(), *nodes)].into()))
+            .collect()
+    }
+
+    #[test]
+    fn a_provider_that_starts_and_runs_little_is_told() {
+        let (cuda, cpu) = ("CUDAExecutionProvider", "CPUExecutionProvider");
+        let told = |nodes: &[(&str, usize)]| {
+            let report = report(&counts(nodes), &[Provider::Cuda], Vec::new(), "1.0", 2);
+            (report.provider, report.refused)
+        };
+        let (provider, refused) = told(&[(cpu, 90)]);
+        assert_eq!((provider, refused.len()), (Provider::Cpu, 1));
+        assert!(refused[0].reason.contains("none of the 90 nodes"), "{refused:?}");
+        let (provider, refused) = told(&[(cpu, 90), (cuda, 10)]);
+        assert_eq!((provider, refused.len()), (Provider::Cpu, 1));
+        assert!(
+            refused[0].reason.contains("only 10 of the 100 nodes"),
+            "{refused:?}"
+        );
+        assert_eq!(told(&[(cpu, 10), (cuda, 90)]), (Provider::Cuda, vec![]));
+    }
 }

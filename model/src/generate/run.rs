@@ -1,11 +1,14 @@
 //! One generation from prompt to end: read the prompt, then token by token, looking for a reader that left.
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::sampler::{Sampler, SamplingParams};
+use super::confidence::TokenScore;
+use super::pace::PaceKeeper;
+use super::sampler::SamplingParams;
+use super::steps::Steps;
 use super::stop::{StopCondition, StopFilter};
 use super::stream::{Chunk, FinishReason, GenerationSender, Summary};
-use super::{GenerateError, GenerateRequest};
+use super::{GenerateError, GenerateRequest, Turn};
 use crate::chat_template::ChatTemplate;
 use crate::engine::{Engine, EngineError, PREFILL_CHUNK};
 use crate::tokenizer::TextTokenizer;
@@ -16,6 +19,9 @@ pub(crate) struct Job {
     pub(crate) prompt: Prompt,
     pub(crate) params: SamplingParams,
     pub(crate) stop: StopCondition,
+    pub(crate) turn: Turn,
+    /// How long it will take at most, as far as can be told.
+    pub(crate) cost: Duration,
     pub(crate) reader: GenerationSender,
 }
 
@@ -96,18 +102,24 @@ impl Writer<'_> {
     }
 }
 
+/// What every job of a worker shares.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) tokenizer: &'a TextTokenizer,
+    pub(crate) end_tokens: &'a [u32],
+    /// The worker is to end.
+    pub(crate) ending: &'a AtomicBool,
+    pub(crate) pace: &'a PaceKeeper,
+    /// Whether drafts are tried.
+    pub(crate) drafts: bool,
+}
+
 /// Runs one job to its end. A reader that has left ends it within one step, without an error.
-pub(crate) fn run(
-    engine: &mut Engine,
-    tokenizer: &TextTokenizer,
-    end_tokens: &[u32],
-    job: &Job,
-    ending: &AtomicBool,
-) {
+pub(crate) fn run(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) {
     let reader = &job.reader;
-    let last = match answer(engine, tokenizer, end_tokens, job, ending) {
+    let last = match answer(engine, job, around) {
         Ok(Some(summary)) => Ok(Chunk::Done(summary)),
-        Ok(None) if ending.load(Ordering::Relaxed) => Err(GenerateError::Gone),
+        Ok(None) if around.ending.load(Ordering::Relaxed) => Err(GenerateError::Gone),
         Ok(None) => return tracing::debug!("the reader left"),
         Err(error) => {
             tracing::warn!(%error, "a generation failed");
@@ -117,56 +129,60 @@ pub(crate) fn run(
     let _ = reader.blocking_send(last); // the reader may have left just now
 }
 
-fn answer(
-    engine: &mut Engine,
-    tokenizer: &TextTokenizer,
-    end_tokens: &[u32],
-    job: &Job,
-    ending: &AtomicBool,
-) -> Result<Option<Summary>, EngineError> {
-    let left = || job.reader.is_cancelled() || ending.load(Ordering::Relaxed);
+fn answer(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) -> Result<Option<Summary>, EngineError> {
+    let left = || job.reader.is_cancelled() || around.ending.load(Ordering::Relaxed);
+    if job.prompt.tokens.is_empty() {
+        return Err(EngineError::Empty); // the scores would be those of the request before
+    }
     let started = Instant::now();
     let Some(reused) = read_prompt(engine, &job.prompt.tokens, &left)? else {
         return Ok(None);
     };
     let prefill = started.elapsed();
+    around.pace.read(job.prompt.tokens.len() - reused, prefill);
     let decoding = Instant::now();
 
-    let mut sampler = Sampler::new(job.params.clone());
-    let mut detokenizer = tokenizer.detokenizer();
+    let drafts = around.drafts && engine.is_in_place(); // a growing cache is copied for every draft that fails
+    let mut steps = Steps::new(job.params.clone(), &job.prompt.tokens, drafts);
+    let mut detokenizer = around.tokenizer.detokenizer();
     let mut writer = Writer {
         reader: &job.reader,
         filter: StopFilter::new(&job.stop.strings),
         spaces: job.prompt.spaces,
     };
-    let (mut tokens, mut logprobs) = (0usize, 0.0f64);
+    let mut scores: Vec<TokenScore> = Vec::new();
     let finish = loop {
-        if tokens >= job.stop.max_tokens {
+        if scores.len() >= job.stop.max_tokens {
             break FinishReason::MaxTokens;
         }
         if left() {
             return Ok(None);
         }
-        let choice = sampler.choose(engine.scores()).ok_or_else(|| {
-            EngineError::Run(ort::Error::new("the model returned scores that are no numbers"))
-        })?;
-        if end_tokens.contains(&choice.token) || job.stop.tokens.contains(&choice.token) {
+        let choice = steps.choose(engine)?;
+        if around.end_tokens.contains(&choice.token) || job.stop.tokens.contains(&choice.token) {
             break FinishReason::EndToken;
         }
-        tokens += 1;
-        logprobs += f64::from(choice.logprob);
-        match writer.write(&detokenizer.push(choice.token)) {
+        let text = detokenizer.push(choice.token);
+        let written = writer.write(&text);
+        scores.push(TokenScore {
+            text,
+            logprob: choice.logprob,
+        });
+        match written {
             Ok(None) => {}
             Ok(Some(stop)) => break FinishReason::StopString(stop),
             Err(Left) => return Ok(None),
         }
-        if engine.tokens().len() >= engine.capacity() {
+        if steps.length(engine) >= engine.capacity() {
             break FinishReason::ContextFull;
         }
-        if tokens < job.stop.max_tokens {
-            engine.feed(&[choice.token])?;
+        let more = job.stop.max_tokens - scores.len();
+        if more > 0 {
+            steps.go_on(engine, choice.token, more)?;
         }
     };
+    let decode = decoding.elapsed();
+    around.pace.wrote(scores.len().saturating_sub(1), decode);
     let finish = match finish {
         stopped @ FinishReason::StopString(_) => stopped,
         other => {
@@ -186,14 +202,13 @@ fn answer(
         finish,
         prompt_tokens: job.prompt.tokens.len(),
         reused_tokens: reused,
-        tokens,
+        tokens: scores.len(),
         prefill_ms: milliseconds(prefill),
-        decode_ms: milliseconds(decoding.elapsed()),
-        mean_logprob: if tokens == 0 {
-            0.0
-        } else {
-            logprobs / tokens as f64
-        },
+        decode_ms: milliseconds(decode),
+        mean_logprob: scores.iter().map(|score| f64::from(score.logprob)).sum::<f64>()
+            / scores.len().max(1) as f64,
+        scores,
+        drafts: steps.drafts(),
     }))
 }
 
@@ -203,12 +218,7 @@ fn read_prompt(
     prompt: &[u32],
     left: &dyn Fn() -> bool,
 ) -> Result<Option<usize>, EngineError> {
-    let common = engine
-        .reusable()
-        .iter()
-        .zip(prompt)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let common = engine.turn_to(prompt)?;
     // the last token is read again in any case, because its scores are what the answer starts from; and with
     // one more, because a run of one token is another computation (see `Engine::reusable`)
     let reused = engine.rewind(common.min(prompt.len().saturating_sub(2)))?;

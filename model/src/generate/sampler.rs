@@ -65,6 +65,8 @@ pub struct Choice {
     pub token: u32,
     /// Natural logarithm of the probability that the model itself gave it (before any parameter).
     pub logprob: f32,
+    /// How far its score is above the next best's, when the best is taken; infinite when it is drawn by chance.
+    pub margin: f32,
 }
 
 /// Chooses tokens for one generation.
@@ -96,14 +98,23 @@ impl Sampler {
         self.scores.clear();
         self.scores.extend_from_slice(logits);
         self.penalise();
-        let token = if self.params.temperature <= 0.0 {
+        let (token, margin) = if self.params.temperature <= 0.0 {
             argmax(&self.scores)?
         } else {
-            self.draw()?
+            (self.draw()?, f32::INFINITY)
         };
         let logprob = logprob(logits, token);
         self.written.push(token);
-        Some(Choice { token, logprob })
+        Some(Choice {
+            token,
+            logprob,
+            margin,
+        })
+    }
+
+    /// Takes back the last choice, which was the best one and is to be made again from better scores.
+    pub fn take_back(&mut self) {
+        self.written.pop();
     }
 
     /// As CTRL and every implementation since: positive scores are divided, negative ones multiplied.
@@ -172,15 +183,22 @@ impl Sampler {
     }
 }
 
-/// The position of the greatest number; the first of equal ones. `None` if there is no number.
-fn argmax(scores: &[f32]) -> Option<u32> {
+/// The position of the greatest number, the first of equal ones, and how far the next is below it. `None` if there is
+/// no number.
+fn argmax(scores: &[f32]) -> Option<(u32, f32)> {
     let mut best: Option<(u32, f32)> = None;
+    let mut second = f32::NEG_INFINITY;
     for (index, score) in (0u32..).zip(scores) {
-        if !score.is_nan() && best.is_none_or(|(_, top)| *score > top) {
-            best = Some((index, *score));
+        match best {
+            _ if score.is_nan() => {}
+            Some((_, top)) if *score <= top => second = second.max(*score),
+            _ => {
+                second = best.map_or(second, |(_, top)| top);
+                best = Some((index, *score));
+            }
         }
     }
-    best.map(|(index, _)| index)
+    best.map(|(index, top)| (index, top - second))
 }
 
 /// Log-softmax of one entry.
@@ -224,6 +242,13 @@ mod tests {
     fn greedy_takes_the_first_of_the_best_and_skips_what_is_no_number() {
         let mut sampler = Sampler::new(SamplingParams::greedy());
         assert_eq!(sampler.choose(&[f32::NAN, 1.0, 3.0, 3.0]).unwrap().token, 2);
+        let margins = [vec![1.0, 3.0, 3.0], vec![5.0, 3.5], vec![1.0, 4.0, 2.0, 3.0]]
+            .map(|scores| sampler.choose(&scores).unwrap().margin);
+        assert_eq!(margins, [0.0, 1.5, 1.0]);
+        assert_eq!(
+            Sampler::new(plain(1.0)).choose(&[0.0, 0.1]).unwrap().margin,
+            f32::INFINITY
+        );
         assert!(sampler.choose(&[f32::NAN]).is_none());
     }
 

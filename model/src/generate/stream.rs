@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::GenerateError;
+use super::confidence::TokenScore;
 
 /// Why a generation ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,22 @@ pub struct Summary {
     /// Mean natural logarithm of the probability that the model gave to the tokens it wrote, before any
     /// sampling parameter; 0 is certain. 0 when nothing was written.
     pub mean_logprob: f64,
+    /// The same for each token, with its text; [`weakest`](super::confidence::weakest) finds where it was least sure.
+    #[serde(default)]
+    pub scores: Vec<TokenScore>,
+    /// Runs that checked a draft, and the tokens that they saved.
+    #[serde(default)]
+    pub drafts: Drafts,
+}
+
+/// How drafts went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drafts {
+    /// Runs that checked one.
+    pub tried: usize,
+    /// Tokens of them that were right: so many runs fewer.
+    pub right: usize,
 }
 
 /// A piece of a generation.
@@ -153,6 +170,8 @@ mod tests {
             prefill_ms: 0,
             decode_ms: 0,
             mean_logprob: 0.0,
+            scores: Vec::new(),
+            drafts: Drafts::default(),
         })
     }
 

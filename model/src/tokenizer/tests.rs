@@ -140,7 +140,85 @@ fn settings_for_training_do_not_cut_prompts() {
     assert_eq!(byte_level().encode("abcdefgh").unwrap().len(), 8);
 }
 
+#[test]
+fn added_tokens_that_the_template_uses_are_defused_too() {
+    let mut text: Value = serde_json::from_str(&byte_level().inner.to_string(false).unwrap()).unwrap();
+    for (id, content) in [
+        (259, "<|user|>"),
+        (260, "\n\n"),
+        (261, "user"),
+        (262, "<|never|>"),
+    ] {
+        text["added_tokens"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"id": id, "content": content, "single_word": false,
+            "lstrip": false, "rstrip": false, "normalized": false, "special": false}));
+    }
+    let tokenizer = TextTokenizer::new(text.to_string().parse().unwrap());
+    assert_eq!(
+        tokenizer.defuse("a<|user|>"),
+        "a<|user|>",
+        "nobody has said that it is a mark"
+    );
+    let tokenizer = tokenizer.guarding(&["{{ '<|user|>' }}", "<|user|>\n\nhi"]);
+    assert_eq!(
+        tokenizer.defuse("a<|user|> user\n\n<|never|><|end|>"),
+        "a< |user|> user\n\n<|never|>< |end|>"
+    );
+}
+
+#[test]
+fn a_byte_that_is_no_character_swallows_nothing() {
+    let pieces = stream(
+        &sentence_piece(),
+        &[257, 0xc3, 0xa9, 0xff, 258, 0xf0, 0x9f, 258, 259],
+    );
+    assert_eq!(pieces.concat(), "Hello\u{e9}\u{fffd} world\u{fffd} world!");
+    assert_eq!(stream(&sentence_piece(), &[0x41, 258]).concat(), "A world");
+}
+
+/// What SentencePiece tokens mean, stated anew: runs of bytes, pieces with a mark for a space, none at the beginning.
+fn meaning(tokens: &[u32]) -> String {
+    let pieces = ["\u{2581}", "\u{2581}Hello", "\u{2581}world", "!", "\u{e9}"];
+    let (mut text, mut bytes) = (String::new(), Vec::new());
+    for token in tokens {
+        match u8::try_from(*token) {
+            Ok(byte) => bytes.push(byte),
+            Err(_) => {
+                text.push_str(&String::from_utf8_lossy(&std::mem::take(&mut bytes)));
+                text.push_str(&pieces[*token as usize - 256].replace('\u{2581}', " "));
+            }
+        }
+    }
+    text.push_str(&String::from_utf8_lossy(&bytes));
+    let strips = tokens.first().is_some_and(|token| *token >= 256);
+    if strips {
+        text.strip_prefix(' ').unwrap_or(&text).to_owned()
+    } else {
+        text
+    }
+}
+
 proptest! {
+    #[test]
+    fn sentence_pieces_are_never_swallowed(tokens in proptest::collection::vec(prop_oneof![0u32..256, 256u32..261, Just(0xc3u32), Just(0xa9u32)], 0..40)) {
+        prop_assert_eq!(stream(&sentence_piece(), &tokens).concat(), meaning(&tokens));
+    }
+
+    #[test]
+    fn whole_characters_between_sentence_pieces_are_the_decoded_whole(parts in proptest::collection::vec((any::<char>(), 256u32..261), 0..12)) {
+        let tokens: Vec<u32> = parts
+            .iter()
+            .flat_map(|(char, piece)| char.to_string().bytes().map(u32::from).chain([*piece]).collect::<Vec<_>>())
+            .collect();
+        let tokenizer = sentence_piece();
+        let decoded = tokenizer.inner.decode(&tokens, true).unwrap();
+        // the library drops a space at the beginning even if it was written as a byte; we keep what the model wrote
+        prop_assume!(!decoded.is_empty() && parts.first().is_none_or(|(char, _)| *char != ' '));
+        prop_assert_eq!(stream(&tokenizer, &tokens).concat(), decoded);
+    }
+
     #[test]
     fn the_pieces_of_any_byte_tokens_are_the_decoded_whole(tokens in proptest::collection::vec(0u32..259, 0..40)) {
         let tokenizer = byte_level();
@@ -151,6 +229,8 @@ proptest! {
     #[test]
     fn the_pieces_of_any_text_are_the_text(text in "\\PC{0,12}") {
         let tokens: Vec<u32> = text.bytes().map(u32::from).collect();
-        prop_assert_eq!(stream(&byte_level(), &tokens).concat(), text);
+        for tokenizer in [byte_level(), sentence_piece()] {
+            prop_assert_eq!(stream(&tokenizer, &tokens).concat(), text.as_str());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The default model against other implementations (fixtures made by scripts/model/golden.py).
 use model::chat_template::ChatTemplate;
 use model::tokenizer::TextTokenizer;
-use model::{ChatMessage, EngineOptions, GenerateRequest, Generator};
+use model::{Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator};
 
 use crate::support::{argmax, engine, json, log_softmax, real, worker};
 
@@ -59,11 +59,15 @@ fn chat_text_is_jinjas() {
     assert!(cases.as_array().unwrap().len() >= 3);
 }
 
-/// Every greedy step of llama.cpp's is taken with the same text before it, so that one near-tie does not hide what follows.
 #[test]
 fn greedy_steps_and_first_scores_are_llama_cpps() {
+    check_against_llama_cpp(&real());
+}
+
+/// Every greedy step of llama.cpp's is taken with the same text before it, so that one near-tie does not hide what follows.
+pub(crate) fn check_against_llama_cpp(artifact: &Artifact) {
     let fixture = json("answers.json");
-    let mut engine = engine(&real());
+    let mut engine = engine(artifact);
     assert!(engine.is_in_place());
     let (mut steps, mut equal) = (0, 0);
     for answer in fixture["answers"].as_array().unwrap() {

@@ -7,8 +7,14 @@
     reason = "a test stops where something is wrong"
 )]
 
+mod gguf;
 mod golden;
+mod http_server;
+mod manager;
 mod refusals;
+mod remote;
+mod requantise;
+mod speed;
 mod support;
 mod tiny;
 mod worker;

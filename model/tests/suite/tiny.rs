@@ -31,6 +31,29 @@ fn both_caches_give_numpys_scores_and_greedy_tokens() {
     }
 }
 
+/// A graph that returns longer tensors cannot write into a buffer; told otherwise, the engine finds out by itself.
+#[test]
+fn a_cache_is_written_in_place_only_where_that_works() {
+    let opened = |variant, cache| {
+        let options = model::EngineOptions {
+            cache,
+            ..model::EngineOptions::default()
+        };
+        model::engine::Engine::open(&crate::support::runtime(), &tiny(variant), &options).unwrap()
+    };
+    let fixture = json("tiny.json");
+    let expected: Vec<f32> = serde_json::from_value(fixture["scores"].clone()).unwrap();
+    for (variant, plan, in_place) in [
+        ("plain", model::CachePlan::InPlace, false),
+        ("fp32", model::CachePlan::InPlace, true),
+        ("fp32", model::CachePlan::Growing, false),
+    ] {
+        let mut engine = opened(variant, plan);
+        assert_eq!(engine.is_in_place(), in_place, "{variant} {plan:?}");
+        assert_near(engine.feed(&prompt(&fixture)).unwrap(), &expected);
+    }
+}
+
 #[test]
 fn a_rewound_cache_is_as_if_the_rest_had_never_been() {
     let fixture = json("tiny.json");

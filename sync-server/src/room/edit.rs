@@ -30,6 +30,9 @@ pub enum EditError {
     /// The document cannot be opened.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// The text or the title is longer than is taken.
+    #[error("{0}")]
+    TooLarge(String),
     /// The role does not allow it, or the document is full.
     #[error("{0}")]
     Refused(String),
@@ -57,6 +60,9 @@ impl RoomTask {
             reply,
             ticket,
         } = edit;
+        if let Err(error) = self.wake().await {
+            return drop((reply.send(Err(error.into())), ticket));
+        }
         let updates = match self.room() {
             Ok(room) => updates_of(room, edit),
             Err(error) => return drop((reply.send(Err(error.into())), ticket)),

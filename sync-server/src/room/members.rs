@@ -22,6 +22,8 @@ pub(crate) enum Member {
         framing: Framing,
         /// Whether a person sits there: the AI peers join documents that have some.
         human: bool,
+        /// The document's epoch as they know it, if they do.
+        epoch: Option<String>,
     },
     /// The relay itself, writing on somebody's behalf.
     Service {
@@ -33,6 +35,14 @@ pub(crate) enum Member {
 }
 
 impl Member {
+    /// The document's epoch as they know it.
+    pub(super) fn epoch(&self) -> Option<&str> {
+        match self {
+            Self::Link { epoch, .. } => epoch.as_deref(),
+            Self::Service { .. } => None,
+        }
+    }
+
     pub(crate) fn greet(&self, greeting: Bytes) {
         match self {
             Self::Link { outbox, .. } => outbox.push(greeting),
@@ -147,5 +157,15 @@ impl Members {
             self.shared.document_is_open(&self.doc, humans > 0);
         }
         self.humans = humans;
+    }
+}
+
+/// When a room's task fails, those in it must not go on talking to nobody.
+impl Drop for Members {
+    fn drop(&mut self) {
+        self.close_all(&Closing::new(
+            super::CLOSE_UNAVAILABLE,
+            "the document's room has failed; connect again",
+        ));
     }
 }

@@ -1,9 +1,11 @@
 //! What every store must do. Each test runs on each of them, fresh and, where it lasts, opened again.
 
+mod history;
+
 use crdt::ids::{DocId, IdRange, Identity, Part, PeerKind, Timestamp};
 use crdt::room::{Record, Snapshot};
 
-use super::{Backend, LinkRow, MemoryStore, SqliteStore, Store, StoreError, Write};
+use super::{Backend, LinkRow, Loaded, MemoryStore, PackedSnapshot, SqliteStore, Store, StoreError, Write};
 
 fn doc(id: &str) -> DocId {
     DocId::parse(id).unwrap()
@@ -47,15 +49,21 @@ fn append(id: &str, seq: u64) -> Write {
         doc: doc(id),
         record: record(seq),
         title: None,
+        epoch: None,
     }
 }
 
-fn snapshot(seq: u64) -> Snapshot {
-    Snapshot {
+fn snapshot(seq: u64) -> PackedSnapshot {
+    let snapshot = Snapshot {
         seq,
         body: format!("body up to {seq}").into_bytes(),
         margin: b"margin".to_vec(),
-    }
+    };
+    snapshot.into()
+}
+
+fn load(store: &mut dyn Backend, id: &str) -> Loaded {
+    store.load(&doc(id)).unwrap().unpack(&doc(id)).unwrap()
 }
 
 fn write(store: &mut dyn Backend, writes: &[Write]) -> Result<(), StoreError> {
@@ -82,16 +90,16 @@ fn check_reopened(path: &std::path::Path) {
 #[test]
 fn what_was_written_is_read_in_order() {
     on_each(|store| {
-        let loaded = store.load(&doc("plan")).unwrap();
+        let loaded = load(store, "plan");
         assert!(loaded.row.is_none());
         assert_eq!((loaded.stored.tail.len(), loaded.stored.next_seq), (0, 1));
         write(store, &[append("plan", 1), append("other", 1), append("plan", 2)]).unwrap();
         write(store, &[append("plan", 3)]).unwrap();
-        let loaded = store.load(&doc("plan")).unwrap();
+        let loaded = load(store, "plan");
         assert_eq!(loaded.stored.tail, [record(1), record(2), record(3)]);
         assert_eq!(loaded.stored.next_seq, 4);
         assert!(loaded.stored.snapshot_body.is_none());
-        assert_eq!(store.load(&doc("other")).unwrap().stored.tail, [record(1)]);
+        assert_eq!(load(store, "other").stored.tail, [record(1)]);
     });
 }
 
@@ -100,7 +108,7 @@ fn a_record_that_comes_again_is_one_record() {
     on_each(|store| {
         write(store, &[append("plan", 1), append("plan", 2)]).unwrap();
         write(store, &[append("plan", 2), append("plan", 3)]).unwrap();
-        assert_eq!(store.load(&doc("plan")).unwrap().stored.tail.len(), 3);
+        assert_eq!(load(store, "plan").stored.tail.len(), 3);
         let other = Record {
             body: Some(b"another".to_vec()),
             ..record(2)
@@ -111,6 +119,7 @@ fn a_record_that_comes_again_is_one_record() {
                 doc: doc("plan"),
                 record: other,
                 title: None,
+                epoch: None,
             }],
         );
         assert!(
@@ -146,7 +155,7 @@ fn a_group_is_written_whole_or_not_at_all() {
         let group = [append("plan", 1), append("other", 1), append("plan", 5)];
         assert!(write(store, &group).is_err());
         assert!(store.documents().unwrap().is_empty());
-        assert!(store.load(&doc("other")).unwrap().row.is_none());
+        assert!(load(store, "other").row.is_none());
     });
 }
 
@@ -171,7 +180,7 @@ fn a_snapshot_stands_in_for_the_records_that_it_covers() {
             }],
         )
         .unwrap();
-        let stored = store.load(&doc("plan")).unwrap().stored;
+        let stored = load(store, "plan").stored;
         assert_eq!(stored.snapshot_body.as_deref(), Some(&b"body up to 6"[..]));
         assert_eq!(stored.snapshot_margin.as_deref(), Some(&b"margin"[..]));
         assert_eq!(stored.tail, [record(7), record(8)]);
@@ -195,7 +204,7 @@ fn a_snapshot_stands_in_for_the_records_that_it_covers() {
             }],
         )
         .unwrap();
-        let stored = store.load(&doc("plan")).unwrap().stored;
+        let stored = load(store, "plan").stored;
         assert_eq!((stored.tail.len(), stored.next_seq), (0, 10));
     });
 }
@@ -225,6 +234,7 @@ fn the_list_is_sorted_and_has_titles() {
                 ..record(seq)
             },
             title: title.map(str::to_owned),
+            epoch: None,
         };
         write(store, &[named(1, Some("New")), named(2, None)]).unwrap();
         assert_eq!(titles(store), ["New", "B"]);
@@ -240,6 +250,8 @@ fn a_deleted_document_stays_deleted() {
         let link = LinkRow {
             doc: doc("plan"),
             url: "http://x".into(),
+            epoch: None,
+            replaced: false,
         };
         write(
             store,
@@ -263,7 +275,7 @@ fn a_deleted_document_stays_deleted() {
         .unwrap();
         assert_eq!(store.documents().unwrap().len(), 1);
         assert!(store.document(&doc("plan")).unwrap().unwrap().deleted);
-        assert!(store.load(&doc("plan")).unwrap().stored.tail.is_empty());
+        assert!(load(store, "plan").stored.tail.is_empty());
         assert!(store.links().unwrap().is_empty());
         assert_eq!(
             store
@@ -285,6 +297,8 @@ fn links_are_kept_one_for_each_document() {
             link: LinkRow {
                 doc: doc("plan"),
                 url: url.into(),
+                epoch: Some(format!("epoch of {url}")),
+                replaced: false,
             },
             at: Timestamp(1),
         };
@@ -293,7 +307,9 @@ fn links_are_kept_one_for_each_document() {
             store.links().unwrap(),
             [LinkRow {
                 doc: doc("plan"),
-                url: "http://two".into()
+                url: "http://two".into(),
+                epoch: Some("epoch of http://two".into()),
+                replaced: false,
             }]
         );
         assert_eq!(store.documents().unwrap().len(), 1);
@@ -315,15 +331,16 @@ fn a_full_store_says_so_keeps_what_it_has_and_goes_on_when_there_is_space() {
             doc: doc("plan"),
             record: large,
             title: Some("Large".into()),
+            epoch: None,
         };
         for _ in 0..3 {
             let full = write(store, std::slice::from_ref(&large));
             assert!(matches!(full, Err(StoreError::Full(_))), "{full:?}");
-            assert_eq!(store.load(&doc("plan")).unwrap().stored.tail, [record(1)]);
+            assert_eq!(load(store, "plan").stored.tail, [record(1)]);
         }
         store.set_quota(None).unwrap();
         write(store, &[large, append("plan", 3)]).unwrap();
-        assert_eq!(store.load(&doc("plan")).unwrap().stored.tail.len(), 3);
+        assert_eq!(load(store, "plan").stored.tail.len(), 3);
     });
 }
 
@@ -341,4 +358,52 @@ async fn one_bad_write_does_not_fail_its_neighbours_in_the_queue() {
     assert_eq!(ok, [true, false, true, true]);
     store.close().await;
     assert!(matches!(store.documents().await, Err(StoreError::Closed)));
+}
+
+/// Room for the small and none for the large: the large one alone is refused, whoever it waits with.
+#[tokio::test]
+async fn a_write_that_does_not_fit_does_not_fail_its_neighbours() {
+    let mut backend = MemoryStore::default();
+    backend.set_quota(Some(10_000)).unwrap();
+    let store = Store::spawn(backend, 64).unwrap();
+    let large = Write::Append {
+        doc: doc("large"),
+        record: Record {
+            body: Some(vec![7; 1 << 20]),
+            ..record(1)
+        },
+        title: None,
+        epoch: None,
+    };
+    let mut answers = Vec::new();
+    for write in [append("a", 1), large, append("b", 1), append("a", 2)] {
+        answers.push(store.queue(write).await.unwrap());
+    }
+    let mut ok = Vec::new();
+    for answer in answers {
+        ok.push(answer.done().await.is_ok());
+    }
+    assert_eq!(ok, [true, false, true, true]);
+}
+
+#[test]
+fn a_document_has_the_epoch_that_its_first_record_names() {
+    on_each(|store| {
+        let first = |id: &str, epoch: Option<&str>| Write::Append {
+            doc: doc(id),
+            record: record(1),
+            title: None,
+            epoch: epoch.map(Into::into),
+        };
+        write(store, &[first("plan", Some("E1")), first("other", None)]).unwrap();
+        let later = Write::Append {
+            doc: doc("plan"),
+            record: record(2),
+            title: None,
+            epoch: Some("E2".into()),
+        };
+        write(store, &[later]).unwrap();
+        assert_eq!(store.document(&doc("plan")).unwrap().unwrap().epoch, "E1");
+        assert!(!store.document(&doc("other")).unwrap().unwrap().epoch.is_empty());
+    });
 }

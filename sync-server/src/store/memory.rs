@@ -2,12 +2,18 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crdt::authorship::Authorship;
+use crdt::authorship::{Authorship, Credits};
+use crdt::history::{Kind, Packed, Version, thin};
 use crdt::ids::{DocId, Part, Timestamp};
-use crdt::room::{Record, Snapshot, Stored};
+use crdt::room::Record;
 
-use super::{Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
+use super::examine::Piece;
+use super::{
+    AccessRows, AccessWrite, Backend, Backing, Cause, DocumentRow, LinkRow, NewVersion, PackedSnapshot, Raw,
+    Remains, StoreError, VersionBody, Write,
+};
 use crate::clock;
 
 /// Documents in memory.
@@ -15,25 +21,29 @@ use crate::clock;
 pub struct MemoryStore {
     documents: BTreeMap<DocId, Document>,
     quota: Option<u64>,
+    access: AccessRows,
 }
 
 #[derive(Debug, Clone)]
 struct Document {
     row: DocumentRow,
-    snapshot: Option<Snapshot>,
+    snapshot: Option<PackedSnapshot>,
     records: Vec<Record>,
     compacted: [Authorship; 2],
-    link: Option<String>,
+    credits: Credits,
+    versions: Vec<VersionBody>,
+    last_version: u64,
+    link: Option<LinkRow>,
 }
 
 impl Document {
-    fn new(id: &DocId, title: &str, at: Timestamp) -> Self {
+    fn new(id: &DocId, title: &str, at: Timestamp, epoch: Option<&str>) -> Self {
         let row = DocumentRow {
             id: id.clone(),
             title: title.to_owned(),
             created_at: at,
             updated_at: at,
-            epoch: clock::ulid().to_string(),
+            epoch: epoch.map_or_else(|| clock::ulid().to_string(), str::to_owned),
             deleted: false,
         };
         Self {
@@ -41,6 +51,9 @@ impl Document {
             snapshot: None,
             records: Vec::new(),
             compacted: Default::default(),
+            credits: Credits::default(),
+            versions: Vec::new(),
+            last_version: 0,
             link: None,
         }
     }
@@ -53,10 +66,7 @@ impl Document {
 
     fn bytes(&self) -> u64 {
         let records = self.records.iter().map(Record::size);
-        let snapshot = self
-            .snapshot
-            .as_ref()
-            .map_or(0, |snapshot| snapshot.body.len() + snapshot.margin.len());
+        let snapshot = self.snapshot.as_ref().map_or(0, PackedSnapshot::size);
         (records.sum::<usize>() + snapshot) as u64
     }
 
@@ -84,7 +94,7 @@ impl Document {
         Ok(())
     }
 
-    fn compact(&mut self, snapshot: &Snapshot) {
+    fn compact(&mut self, snapshot: &PackedSnapshot) {
         let (covered, tail) = self
             .records
             .drain(..)
@@ -110,6 +120,7 @@ impl MemoryStore {
             | Write::Append { doc, .. }
             | Write::Compact { doc, .. }
             | Write::Delete { doc, .. }
+            | Write::Credit { doc, .. }
             | Write::RemoveLink { doc } => doc,
             Write::PutLink { link, .. } => &link.doc,
         };
@@ -120,12 +131,14 @@ impl MemoryStore {
             Write::Create { title, at, .. } => {
                 documents
                     .entry(doc.clone())
-                    .or_insert_with(|| Document::new(doc, title, *at));
+                    .or_insert_with(|| Document::new(doc, title, *at, None));
             }
-            Write::Append { record, title, .. } => {
+            Write::Append {
+                record, title, epoch, ..
+            } => {
                 let entry = documents
                     .entry(doc.clone())
-                    .or_insert_with(|| Document::new(doc, "", record.at));
+                    .or_insert_with(|| Document::new(doc, "", record.at, epoch.as_deref()));
                 entry.append(record, title.as_deref())?;
             }
             Write::Compact { snapshot, .. } => {
@@ -136,21 +149,29 @@ impl MemoryStore {
             Write::Delete { at, .. } => {
                 let entry = documents
                     .entry(doc.clone())
-                    .or_insert_with(|| Document::new(doc, "", *at));
+                    .or_insert_with(|| Document::new(doc, "", *at, None));
                 let row = DocumentRow {
                     deleted: true,
                     ..entry.row.clone()
                 };
                 *entry = Document {
                     row,
-                    ..Document::new(doc, "", *at)
+                    ..Document::new(doc, "", *at, None)
                 };
             }
             Write::PutLink { link, at } => {
                 let entry = documents
                     .entry(doc.clone())
-                    .or_insert_with(|| Document::new(doc, "", *at));
-                entry.link = Some(link.url.clone());
+                    .or_insert_with(|| Document::new(doc, "", *at, None));
+                entry.link = Some(link.clone());
+            }
+            Write::Credit { credits, at, .. } => {
+                let entry = documents
+                    .entry(doc.clone())
+                    .or_insert_with(|| Document::new(doc, "", *at, None));
+                for (range, credit) in credits.iter() {
+                    entry.credits.record(range, credit);
+                }
             }
             Write::RemoveLink { .. } => {
                 if let Some(document) = documents.get_mut(doc) {
@@ -183,27 +204,18 @@ impl Backend for MemoryStore {
         Ok(self.documents.get(doc).map(|document| document.row.clone()))
     }
 
-    fn load(&mut self, doc: &DocId) -> Result<Loaded, StoreError> {
-        let Some(document) = self.documents.get(doc) else {
-            return Ok(Loaded {
-                row: None,
-                stored: Stored {
-                    snapshot_body: None,
-                    snapshot_margin: None,
-                    tail: Vec::new(),
-                    next_seq: 1,
-                },
-            });
-        };
-        let stored = Stored {
-            snapshot_body: document.snapshot.as_ref().map(|snapshot| snapshot.body.clone()),
-            snapshot_margin: document.snapshot.as_ref().map(|snapshot| snapshot.margin.clone()),
-            tail: document.records.clone(),
-            next_seq: document.next_seq(),
-        };
-        Ok(Loaded {
-            row: Some(document.row.clone()),
-            stored,
+    fn load(&mut self, doc: &DocId) -> Result<Raw, StoreError> {
+        let document = self.documents.get(doc);
+        Ok(Raw {
+            row: document.map(|document| document.row.clone()),
+            snapshot: document.and_then(|document| document.snapshot.clone()),
+            tail: document
+                .map(|document| document.records.clone())
+                .unwrap_or_default(),
+            next_seq: document.map_or(1, Document::next_seq),
+            last_version: document
+                .and_then(|document| document.versions.last())
+                .map(|body| (body.version.seq, body.version.at)),
         })
     }
 
@@ -222,13 +234,104 @@ impl Backend for MemoryStore {
         })
     }
 
-    fn links(&mut self) -> Result<Vec<LinkRow>, StoreError> {
-        let rows = self.documents.values().filter_map(|document| {
-            Some(LinkRow {
-                doc: document.row.id.clone(),
-                url: document.link.clone()?,
-            })
+    fn credits(&mut self, doc: &DocId) -> Result<Credits, StoreError> {
+        let document = self.documents.get(doc);
+        Ok(document
+            .map(|document| document.credits.clone())
+            .unwrap_or_default())
+    }
+
+    fn versions(&mut self, doc: &DocId) -> Result<Vec<Version>, StoreError> {
+        let versions = self
+            .documents
+            .get(doc)
+            .map(|document| document.versions.iter().rev());
+        Ok(versions
+            .into_iter()
+            .flatten()
+            .map(|body| body.version.clone())
+            .collect())
+    }
+
+    fn version(&mut self, doc: &DocId, number: u64) -> Result<Option<VersionBody>, StoreError> {
+        let versions = self.documents.get(doc).map(|document| document.versions.iter());
+        let found = versions
+            .into_iter()
+            .flatten()
+            .find(|body| body.version.number == number);
+        Ok(found.cloned())
+    }
+
+    fn keep_version(&mut self, doc: &DocId, version: &NewVersion) -> Result<Version, StoreError> {
+        let document = self
+            .documents
+            .entry(doc.clone())
+            .or_insert_with(|| Document::new(doc, "", version.at, None));
+        if document.row.deleted {
+            return Err(StoreError::Deleted(doc.clone()));
+        }
+        document.last_version += 1;
+        let entry = version.entry(document.last_version);
+        document.versions.push(VersionBody {
+            version: entry.clone(),
+            body: version.body.clone(),
         });
+        if version.kind == Kind::Automatic {
+            let list: Vec<Version> = document
+                .versions
+                .iter()
+                .map(|body| body.version.clone())
+                .collect();
+            let dropped = thin(&list, version.at);
+            document
+                .versions
+                .retain(|body| !dropped.contains(&body.version.number));
+        }
+        Ok(entry)
+    }
+
+    fn remains(&mut self, doc: &DocId) -> Result<Remains, StoreError> {
+        let Some(document) = self.documents.get(doc) else {
+            return Err(StoreError::Damaged {
+                doc: doc.clone(),
+                what: "its entry in the list".into(),
+            });
+        };
+        let piece = |what, body, margin| Piece {
+            what,
+            parts: [body, margin],
+            sound: true,
+        };
+        let snapshot = document.snapshot.iter().map(|snapshot| {
+            let (body, margin) = (snapshot.body.clone(), snapshot.margin.clone());
+            piece(format!("snapshot {}", snapshot.seq), Some(body), Some(margin))
+        });
+        let records = document.records.iter().map(|record| {
+            let (body, margin) = (record.body.clone(), record.margin.clone());
+            piece(
+                format!("record {}", record.seq),
+                body.map(Packed::v1),
+                margin.map(Packed::v1),
+            )
+        });
+        let versions = document.versions.iter().rev();
+        let versions = versions.map(|version| {
+            let what = format!("version {}", version.version.number);
+            piece(what, Some(version.body.clone()), None)
+        });
+        Ok(Remains {
+            row: document.row.clone(),
+            problems: Vec::new(),
+            pieces: snapshot.chain(records).collect(),
+            versions: versions.collect(),
+        })
+    }
+
+    fn links(&mut self) -> Result<Vec<LinkRow>, StoreError> {
+        let rows = self
+            .documents
+            .values()
+            .filter_map(|document| document.link.clone());
         Ok(rows.collect())
     }
 
@@ -252,5 +355,28 @@ impl Backend for MemoryStore {
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
         self.quota = bytes;
         Ok(())
+    }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        Ok(self.access.clone())
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.access.apply(write);
+        Ok(())
+    }
+}
+
+impl Backing for MemoryStore {
+    fn backup(&mut self, _: &Path, _: &mut dyn FnMut(&mut dyn Backend)) -> Result<(), StoreError> {
+        Err(StoreError::NoFile)
+    }
+
+    fn replace(&mut self, _: &Path) -> Result<PathBuf, StoreError> {
+        Err(StoreError::NoFile)
+    }
+
+    fn check_file(&mut self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
     }
 }

@@ -1,22 +1,32 @@
 //! The store on disk: one SQLite file in WAL mode, one connection on one thread.
 
+mod access;
+mod copies;
+mod reads;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod writes;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crdt::authorship::Authorship;
-use crdt::ids::{DocId, Part, Timestamp};
-use crdt::room::{Record, Snapshot, Stored};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use crdt::authorship::{Authorship, Credits};
+use crdt::history::Version;
+use crdt::ids::{DocId, Part};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Backend, Cause, DocumentRow, LinkRow, Loaded, StoreError, Write};
-use rows::{decode_ranges, record_checksum, snapshot_checksum};
+use super::{
+    AccessRows, AccessWrite, Backend, Cause, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError,
+    VersionBody, Write,
+};
 
 /// The numbered changes of the file's format. Never change one that has been released; add the next.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001-documents.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001-documents.sql"),
+    include_str!("../../migrations/0002-history.sql"),
+    include_str!("../../migrations/0003-access.sql"),
+];
 
 /// How many pages SQLite may use without a quota: its own default.
 const MAX_PAGES: u64 = 4_294_967_294;
@@ -28,6 +38,8 @@ const MAX_PAGES: u64 = 4_294_967_294;
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    path: PathBuf,
+    quota: Option<u64>,
 }
 
 impl SqliteStore {
@@ -42,7 +54,33 @@ impl SqliteStore {
              PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 0;",
         )?;
         migrate(&mut connection)?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            quota: None,
+        })
+    }
+
+    const fn session(&self) -> Session<'_> {
+        Session(&self.connection)
+    }
+}
+
+/// The open connection, also while it is being copied.
+#[derive(Debug, Clone, Copy)]
+struct Session<'a>(&'a Connection);
+
+impl<'a> Session<'a> {
+    /// Does something whole or not at all; it is on disk when this returns.
+    fn within<T>(
+        self,
+        change: impl FnOnce(&Transaction<'a>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // Unchecked: nobody but the store's thread has the connection, and no transaction outlives this call.
+        let transaction = Transaction::new_unchecked(self.0, TransactionBehavior::Immediate)?;
+        let done = change(&transaction)?; // leaving drops the transaction, which undoes it
+        transaction.commit()?;
+        Ok(done)
     }
 }
 
@@ -66,154 +104,144 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 
 impl Backend for SqliteStore {
     fn documents(&mut self) -> Result<Vec<DocumentRow>, StoreError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT id, title, created_at, updated_at, epoch, deleted_at FROM documents
-             WHERE deleted_at IS NULL ORDER BY updated_at DESC, id",
-        )?;
-        let rows = query.query_map([], rows::document)?.collect::<Result<_, _>>()?;
-        Ok(rows)
+        self.session().documents()
     }
 
     fn document(&mut self, doc: &DocId) -> Result<Option<DocumentRow>, StoreError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT id, title, created_at, updated_at, epoch, deleted_at FROM documents WHERE id = ?1",
-        )?;
-        Ok(query.query_row([doc.as_str()], rows::document).optional()?)
+        self.session().document(doc)
     }
 
-    fn load(&mut self, doc: &DocId) -> Result<Loaded, StoreError> {
-        let row = self.document(doc)?;
-        let mut stored = Stored {
-            snapshot_body: None,
-            snapshot_margin: None,
-            tail: Vec::new(),
-            next_seq: 1,
-        };
-        let snapshot = self.snapshot(doc)?;
-        let covered = snapshot.as_ref().map_or(0, |snapshot| snapshot.seq);
-        stored.tail = self.records(doc)?;
-        let mut expected = covered + 1;
-        for record in &stored.tail {
-            if record.seq != expected {
-                return Err(StoreError::Damaged {
-                    doc: doc.clone(),
-                    what: format!("record {expected} is missing"),
-                });
-            }
-            expected += 1;
-        }
-        stored.next_seq = expected;
-        if let Some(snapshot) = snapshot {
-            stored.snapshot_body = Some(snapshot.body);
-            stored.snapshot_margin = Some(snapshot.margin);
-        }
-        Ok(Loaded { row, stored })
+    fn load(&mut self, doc: &DocId) -> Result<Raw, StoreError> {
+        self.session().load(doc)
     }
 
     fn authorship(&mut self, doc: &DocId, part: Part) -> Result<Authorship, StoreError> {
-        let mut authorship = Authorship::default();
-        let mut query = self.connection.prepare_cached(
-            "SELECT client, clock, len, identity FROM authorship JOIN documents ON documents.key = document
-             JOIN authors ON authors.key = author WHERE id = ?1 AND part = ?2 ORDER BY client, clock",
-        )?;
-        for row in query.query_map(params![doc.as_str(), rows::part_number(part)], rows::span)? {
-            let (range, identity) = row?;
-            authorship.record(&rows::identity(doc, &identity)?, &[range]);
-        }
-        for record in self.records(doc)? {
-            let ranges = match part {
-                Part::Body => &record.ranges,
-                Part::Margin => &record.margin_ranges,
-            };
-            authorship.record(&record.author, ranges);
-        }
-        Ok(authorship)
+        self.session().authorship(doc, part)
+    }
+
+    fn credits(&mut self, doc: &DocId) -> Result<Credits, StoreError> {
+        self.session().credits(doc)
+    }
+
+    fn versions(&mut self, doc: &DocId) -> Result<Vec<Version>, StoreError> {
+        self.session().versions(doc)
+    }
+
+    fn version(&mut self, doc: &DocId, number: u64) -> Result<Option<VersionBody>, StoreError> {
+        self.session().version(doc, number)
+    }
+
+    fn keep_version(&mut self, doc: &DocId, version: &NewVersion) -> Result<Version, StoreError> {
+        self.session().keep_version(doc, version)
+    }
+
+    fn remains(&mut self, doc: &DocId) -> Result<Remains, StoreError> {
+        self.session().remains(doc)
     }
 
     fn links(&mut self) -> Result<Vec<LinkRow>, StoreError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT id, url FROM links JOIN documents ON documents.key = document ORDER BY id",
-        )?;
-        let rows = query.query_map([], rows::link)?.collect::<Result<_, _>>()?;
-        Ok(rows)
+        self.session().links()
     }
 
     fn write(&mut self, batch: &[&Write]) -> Result<(), StoreError> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for write in batch {
-            writes::apply(&transaction, write)?; // leaving drops the transaction, which undoes it
-        }
-        transaction.commit()?;
-        Ok(())
+        self.session().write(batch)
     }
 
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
-        let page: u64 = self
-            .connection
-            .query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        self.session().set_quota(bytes)?;
+        self.quota = bytes;
+        Ok(())
+    }
+
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        self.session().access()
+    }
+
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.session().write_access(write)
+    }
+}
+
+impl Backend for Session<'_> {
+    fn documents(&mut self) -> Result<Vec<DocumentRow>, StoreError> {
+        reads::documents(self.0)
+    }
+
+    fn document(&mut self, doc: &DocId) -> Result<Option<DocumentRow>, StoreError> {
+        reads::document(self.0, doc)
+    }
+
+    fn load(&mut self, doc: &DocId) -> Result<Raw, StoreError> {
+        reads::load(self.0, doc)
+    }
+
+    fn authorship(&mut self, doc: &DocId, part: Part) -> Result<Authorship, StoreError> {
+        reads::authorship(self.0, doc, part)
+    }
+
+    fn credits(&mut self, doc: &DocId) -> Result<Credits, StoreError> {
+        reads::credits(self.0, doc)
+    }
+
+    fn versions(&mut self, doc: &DocId) -> Result<Vec<Version>, StoreError> {
+        versions::list(self.0, doc)
+    }
+
+    fn version(&mut self, doc: &DocId, number: u64) -> Result<Option<VersionBody>, StoreError> {
+        versions::read(self.0, doc, number)
+    }
+
+    fn keep_version(&mut self, doc: &DocId, version: &NewVersion) -> Result<Version, StoreError> {
+        self.within(|transaction| versions::keep(transaction, doc, version))
+    }
+
+    fn remains(&mut self, doc: &DocId) -> Result<Remains, StoreError> {
+        reads::remains(self.0, doc)
+    }
+
+    fn links(&mut self) -> Result<Vec<LinkRow>, StoreError> {
+        reads::links(self.0)
+    }
+
+    fn write(&mut self, batch: &[&Write]) -> Result<(), StoreError> {
+        self.within(|transaction| writes::apply_all(transaction, batch))
+    }
+
+    fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
+        let page: u64 = self.0.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let pages = bytes.map_or(MAX_PAGES, |bytes| (bytes / page.max(1)).clamp(1, MAX_PAGES));
         // A pragma that answers; the answer is the limit that now holds.
-        self.connection
+        self.0
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         Ok(())
     }
-}
 
-impl SqliteStore {
-    fn snapshot(&self, doc: &DocId) -> Result<Option<Snapshot>, StoreError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT seq, body, margin, checksum FROM snapshots JOIN documents ON documents.key = document WHERE id = ?1",
-        )?;
-        let Some((snapshot, checksum)) = query.query_row([doc.as_str()], rows::snapshot).optional()? else {
-            return Ok(None);
-        };
-        if snapshot_checksum(doc, &snapshot) != checksum {
-            return Err(StoreError::Damaged {
-                doc: doc.clone(),
-                what: format!("snapshot {}", snapshot.seq),
-            });
-        }
-        Ok(Some(snapshot))
+    fn access(&mut self) -> Result<AccessRows, StoreError> {
+        access::load(self.0)
     }
 
-    /// The records that no snapshot covers, in order, checked.
-    fn records(&self, doc: &DocId) -> Result<Vec<Record>, StoreError> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT seq, body, margin, identity, at, body_ranges, margin_ranges, checksum FROM records
-             JOIN documents ON documents.key = document JOIN authors ON authors.key = author
-             WHERE id = ?1 ORDER BY seq",
-        )?;
-        let mut records = Vec::new();
-        for row in query.query_map([doc.as_str()], rows::record)? {
-            let row = row?;
-            let seq = row.seq;
-            let damaged = || StoreError::Damaged {
-                doc: doc.clone(),
-                what: format!("record {seq}"),
-            };
-            let record = Record {
-                seq,
-                body: row.body,
-                margin: row.margin,
-                author: serde_json::from_str(&row.identity).map_err(|_| damaged())?,
-                at: Timestamp(row.at),
-                ranges: decode_ranges(&row.body_ranges).ok_or_else(damaged)?,
-                margin_ranges: decode_ranges(&row.margin_ranges).ok_or_else(damaged)?,
-            };
-            if record_checksum(doc, &record) != row.checksum {
-                return Err(damaged());
-            }
-            records.push(record);
-        }
-        Ok(records)
+    fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
+        self.within(|transaction| access::write(transaction, write))
     }
 }
+
+/// What SQLite says when the system does not take what is written, and it is not for a full disk: a quota (`EDQUOT`), a
+/// limit on the file's size (`EFBIG`), a disk that fails (`EIO`).
+const REFUSED: [i32; 4] = [
+    rusqlite::ffi::SQLITE_IOERR_WRITE,
+    rusqlite::ffi::SQLITE_IOERR_TRUNCATE,
+    rusqlite::ffi::SQLITE_IOERR_FSYNC,
+    rusqlite::ffi::SQLITE_IOERR_SHMSIZE,
+];
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let cause = Cause::new(&error);
+        if let rusqlite::Error::SqliteFailure(code, _) = &error
+            && REFUSED.contains(&code.extended_code)
+        {
+            return Self::Refused(cause);
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(cause),
             Some(ErrorCode::ReadOnly) => Self::ReadOnly(cause),

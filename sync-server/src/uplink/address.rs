@@ -19,11 +19,12 @@ pub enum LinkError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The other server is reached over TLS.
+    /// The document there was replaced, and what it was before is kept here under its name.
     #[error(
-        "links to https servers are not supported yet: use the server's http address, for example through a VPN or an SSH tunnel"
+        "the document on the other server was replaced, and what it was before is kept here under the same name: open \
+         the new one in a browser at the other server"
     )]
-    Tls,
+    Replaced,
     /// The link cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,9 +44,8 @@ impl Target {
         let bad = |reason| LinkError::Address { reason };
         let mut server = Url::parse(link.trim()).map_err(|_| bad("it is no URL"))?;
         match server.scheme() {
-            "http" => {}
-            "https" => return Err(LinkError::Tls),
-            _ => return Err(bad("it does not begin with http://")),
+            "http" | "https" => {}
+            _ => return Err(bad("it does not begin with http:// or https://")),
         }
         let fragment = server
             .fragment()
@@ -86,7 +86,7 @@ impl Target {
     }
 
     /// The WebSocket address of a part.
-    pub(super) fn socket(&self, part: Part, name: &str) -> Url {
+    pub(super) fn socket(&self, part: Part, name: &str, epoch: Option<&str>) -> Url {
         let mut url = self.server.clone();
         let document = DocName {
             doc: self.doc.clone(),
@@ -104,9 +104,13 @@ impl Target {
         if let Some(key) = &self.key {
             query.append_pair("key", key);
         }
+        if let Some(epoch) = epoch {
+            query.append_pair("epoch", epoch);
+        }
         drop(query);
-        // From http: that this scheme may follow is the URL standard's rule.
-        url.set_scheme("ws").unwrap_or_default();
+        // From http and https: that these schemes may follow is the URL standard's rule.
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        url.set_scheme(scheme).unwrap_or_default();
         url
     }
 
@@ -132,13 +136,13 @@ mod tests {
         assert_eq!(target.doc().as_str(), "01abc");
         assert_eq!(target.shown(), "http://host:4444/#/d/01abc");
         assert_eq!(
-            target.socket(Part::Margin, "x").as_str(),
-            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b"
+            target.socket(Part::Margin, "x", Some("E1")).as_str(),
+            "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b&epoch=E1"
         );
         let odd = Target::parse("http://host/app/#/d/a%2Fb%20%C3%BC+c").unwrap();
         assert_eq!(odd.doc().as_str(), "a/b ü+c");
         assert!(
-            odd.socket(Part::Body, "x")
+            odd.socket(Part::Body, "x", None)
                 .as_str()
                 .starts_with("ws://host/app/y/a%2Fb%20%C3%BC+c?")
         );
@@ -159,7 +163,18 @@ mod tests {
                 "{link}"
             );
         }
-        assert!(matches!(Target::parse("https://host/#/d/x"), Err(LinkError::Tls)));
+    }
+
+    #[test]
+    fn an_encrypted_server_stays_one() {
+        let target = Target::parse("https://host/#/d/x").unwrap();
+        assert!(
+            target
+                .socket(Part::Body, "x", None)
+                .as_str()
+                .starts_with("wss://host/y/x?")
+        );
+        assert_eq!(target.shown(), "https://host/#/d/x");
     }
 
     #[test]

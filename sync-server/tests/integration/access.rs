@@ -3,7 +3,7 @@
 use crdt::{Replica, Role};
 use serde_json::json;
 use sync_server::{Access, RelayConfig, ServeError, UiSource, serve};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite;
 
@@ -18,11 +18,27 @@ async fn request(port: u16, method: &str, path: &str, headers: &str) -> String {
     } else {
         format!("Host: 127.0.0.1:{port}\r\n")
     };
-    let text = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+    let connection = if headers.to_lowercase().contains("connection:") {
+        ""
+    } else {
+        "Connection: close\r\n"
+    };
+    let text = format!("{method} {path} HTTP/1.1\r\n{host}{headers}{connection}\r\n");
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The status of an answer that may be the beginning of a long connection.
+async fn first_line(port: u16, path: &str, headers: &str) -> u16 {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let text = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut line = String::new();
+    stream.read_line(&mut line).await.unwrap();
+    line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 fn with_keys() -> RelayConfig {
@@ -112,13 +128,18 @@ async fn other_web_pages_and_rebound_names_are_refused() {
     assert!(get("Origin: null\r\n".into()).await.starts_with("HTTP/1.1 403"));
     let rebound = get("Host: evil.example\r\nOrigin: http://evil.example\r\n".into()).await;
     assert!(rebound.starts_with("HTTP/1.1 401"), "{rebound}");
-    let upgrade =
-        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for path in ["/y/plan", "/hocuspocus"] {
-        let headers = format!("Origin: https://evil.example\r\n{upgrade}")
-            .replace("Upgrade: websocket", "Upgrade: websocket");
-        let text = request(port, "GET", path, &headers).await;
-        assert!(!text.starts_with("HTTP/1.1 101"), "{path}: {text}");
+        for (origin, status) in [
+            (String::new(), 101),
+            (format!("Origin: http://127.0.0.1:{port}\r\n"), 101),
+            ("Origin: https://evil.example\r\n".into(), 403),
+            (format!("Origin: https://127.0.0.1.evil.example:{port}\r\n"), 403),
+        ] {
+            let line = first_line(port, path, &format!("{origin}{upgrade}")).await;
+            assert_eq!(line, status, "{path} {origin}");
+        }
     }
 }
 

@@ -157,10 +157,10 @@ async fn what_cannot_be_done_is_said_in_words() {
         (
             "POST",
             "/links",
-            json!({"url": "https://host/#/d/x"}),
+            json!({"url": "ftp://host/#/d/x"}),
             400,
             "bad_request",
-            "https",
+            "http:// or https://",
         ),
         (
             "GET",

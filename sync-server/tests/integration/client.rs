@@ -53,6 +53,8 @@ pub(crate) struct Client {
     pub(crate) denied: Option<String>,
     pub(crate) scope: Option<Scope>,
     pub(crate) stateless: Vec<Value>,
+    /// How often the relay has asked for a new token.
+    pub(crate) token_requests: usize,
 }
 
 impl Client {
@@ -66,6 +68,7 @@ impl Client {
             denied: None,
             scope: None,
             stateless: Vec::new(),
+            token_requests: 0,
         }
     }
 
@@ -84,6 +87,13 @@ impl Client {
         let mut client = Self::new(replica, socket, Speech::Y);
         client.begin().await?;
         Ok(client)
+    }
+
+    /// A y-websocket client over a socket that is open already; does not wait for the sync.
+    pub(crate) async fn over(socket: Socket) -> Self {
+        let mut client = Self::new(Replica::new(rand::random()), socket, Speech::Y);
+        client.begin().await.unwrap();
+        client
     }
 
     /// Connects to `/hocuspocus`, authenticates and syncs.
@@ -203,6 +213,7 @@ impl Client {
             HocusMessage::SyncStatus(false) => self.refused += 1,
             HocusMessage::PermissionDenied(reason) => self.denied = Some(reason),
             HocusMessage::Authenticated(scope) => self.scope = Some(scope),
+            HocusMessage::TokenRequest => self.token_requests += 1,
             HocusMessage::Stateless(text) => self.stateless.push(serde_json::from_str(&text).unwrap()),
             other => panic!("unexpected {other:?}"),
         }

@@ -111,6 +111,15 @@ async fn a_disk_that_takes_no_more_does_not_end_the_process() {
             .any(|message| message["type"] == "storage" && message["ok"] == false)
     };
     writer.until("the storage message", failing).await;
+    let words = writer
+        .stateless
+        .iter()
+        .rfind(|message| message["type"] == "storage")
+        .unwrap();
+    assert!(
+        words["message"].as_str().unwrap().contains("the disk is full"),
+        "{words}"
+    );
     assert_eq!(writer.saved, 2);
     assert!(server.is_running());
 
@@ -124,6 +133,83 @@ async fn a_disk_that_takes_no_more_does_not_end_the_process() {
         .await;
     server.kill();
     let server = Process::start(folder.path(), port).await;
+    let mut reader = Client::y(&server.ws(), "plan").await;
+    reader
+        .until("all of it", |client| client.text().len() == much.len() + 6)
+        .await;
+}
+
+/// A disk that is full (`ENOSPC`): a file system of 8 MB of its own where this machine lets one be mounted, in a name
+/// space of its own; else a quota, which SQLite answers with the same error.
+#[tokio::test]
+async fn a_full_disk_is_said_and_everything_is_saved_when_there_is_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("disk");
+    std::fs::create_dir(&data).unwrap();
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mount = r#"mount -t tmpfs -o size=8m none "$1""#;
+    let mounted = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-rm", "sh", "-c", script, "sh"]).arg(&data);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    let real = mounted(mount).status().is_ok_and(|status| status.success());
+    let start = if real {
+        let script = format!(r#"{mount} && head -c 7000000 /dev/zero > "$1/filler" && shift && exec "$@""#);
+        let mut start = mounted(&script);
+        start
+            .arg(command(&[]).get_program())
+            .args(["--listen", &listen, "--no-ai", "--data"]);
+        start.arg(&data);
+        start
+    } else {
+        let mut start = command(&["--listen", &listen, "--no-ai", "--max-store-mb", "1", "--data"]);
+        start.arg(&data).stdout(Stdio::null()).stderr(Stdio::null());
+        start
+    };
+    let mut server = Process::spawn(start, port).await;
+    let mut writer = Client::hocuspocus(&server.ws(), "plan", "").await;
+    writer.write("small ").await.unwrap();
+    writer.until("saved", |client| client.saved == 2).await;
+    let much = "x".repeat(1_500_000);
+    writer.write(&much).await.unwrap();
+    let storage_is = |client: &Client, ok: bool| {
+        let last = client
+            .stateless
+            .iter()
+            .rfind(|message| message["type"] == "storage");
+        last.is_some_and(|message| message["ok"] == ok)
+    };
+    writer
+        .until("it is said", |client| storage_is(client, false))
+        .await;
+    let words = writer
+        .stateless
+        .iter()
+        .rfind(|message| message["type"] == "storage")
+        .unwrap();
+    assert!(
+        words["message"].as_str().unwrap().contains("the disk is full"),
+        "{words}"
+    );
+    assert_eq!(writer.saved, 2, "nothing is acknowledged");
+    assert!(server.is_running());
+    if real {
+        // The file system is seen by way of the process only.
+        let seen = format!("/proc/{}/root{}/filler", server.pid(), data.display());
+        std::fs::remove_file(seen).unwrap();
+        writer
+            .until("it works again", |client| storage_is(client, true))
+            .await;
+        writer
+            .until("everything is saved", |client| client.saved == 3)
+            .await;
+    }
     let mut reader = Client::y(&server.ws(), "plan").await;
     reader
         .until("all of it", |client| client.text().len() == much.len() + 6)

@@ -135,7 +135,7 @@ async fn who_does_not_say_who_they_are_is_sent_away() {
         .await
         .unwrap();
     match tokio::time::timeout(PATIENCE, socket.next()).await.unwrap() {
-        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(u16::from(frame.code), 4408),
+        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(u16::from(frame.code), 4508),
         other => panic!("{other:?}"),
     }
 }
@@ -158,7 +158,7 @@ async fn a_silent_connection_is_closed_and_one_that_answers_pings_is_not() {
     alive.write("x").await.unwrap();
     alive.until("it is still there", |client| client.saved == 2).await;
     let closed = silent.until_closed().await;
-    assert!(closed.is_none_or(|frame| u16::from(frame.code) == 4408));
+    assert!(closed.is_none_or(|frame| u16::from(frame.code) == 4508));
 }
 
 /// One reader stalls while another writes more than may wait: it is cut off, the writer is not held up, and when the reader

@@ -7,16 +7,26 @@
 )]
 
 mod access;
+mod ai;
 mod api;
 mod client;
+mod copies;
 mod crashes;
 mod durability;
+mod epoch;
+mod flood;
 mod hostile;
 mod intruders;
+mod limits;
 mod memory;
+mod names;
 mod pipes;
 mod process;
 mod relay;
+mod sharing;
 mod storage;
 mod sync;
+mod tls;
+mod tokens;
 mod uplink;
+mod versions;

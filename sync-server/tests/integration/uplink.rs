@@ -1,5 +1,6 @@
 //! A document that lives on two relays.
 
+use crdt::Role;
 use serde_json::{Value, json};
 use sync_server::StorePath;
 
@@ -90,4 +91,48 @@ async fn a_server_that_refuses_says_so_in_the_list() {
     let url = format!("http://127.0.0.1:{}/#/d/plan?key=wrong", server.port);
     assert_eq!(desktop.api("POST", "/links", json!({"url": url})).await.0, 201);
     eventually("refused", || async { link_state(&desktop).await == "refused" }).await;
+}
+
+/// The other server lets this one read and not write: the copies are apart, and the list says so.
+#[tokio::test]
+async fn a_link_whose_changes_are_refused_is_not_shown_as_connected() {
+    let mut settings = config();
+    settings.access.open_to_local = false;
+    settings.access.keys = vec![("own".into(), Role::Owner), ("look".into(), Role::Viewer)];
+    let server = Served::start(settings).await;
+    let (_, made) = server.api("POST", "/documents", json!({"title": "Shared"})).await;
+    let id = made["id"].as_str().unwrap().to_owned();
+    let desktop = Served::start(config()).await;
+    let url = format!("http://127.0.0.1:{}/#/d/{id}?key=look", server.port);
+    assert_eq!(desktop.api("POST", "/links", json!({"url": url})).await.0, 201);
+    eventually("it reads", || async { link_state(&desktop).await == "connected" }).await;
+    let mut local = Client::hocuspocus(&desktop.ws(), &id, "").await;
+    local.write("never arrives").await.unwrap();
+    eventually("refused", || async { link_state(&desktop).await == "refused" }).await;
+}
+
+/// Nothing is connected before the other room has let the link in, and a document that is gone is a refusal.
+#[tokio::test]
+async fn a_document_that_is_not_there_is_a_refusal() {
+    let server = Served::start(config()).await;
+    let (_, made) = server.api("POST", "/documents", json!({"title": "Gone"})).await;
+    let id = made["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        server
+            .api("DELETE", &format!("/documents/{id}"), Value::Null)
+            .await
+            .0,
+        204
+    );
+    let desktop = Served::start(config()).await;
+    let url = format!("http://127.0.0.1:{}/#/d/{id}", server.port);
+    assert_eq!(desktop.api("POST", "/links", json!({"url": url})).await.0, 201);
+    let mut states = Vec::new();
+    let begin = std::time::Instant::now();
+    while states.last() != Some(&json!("refused")) {
+        assert!(begin.elapsed() < crate::client::PATIENCE, "{states:?}");
+        states.push(link_state(&desktop).await);
+        tokio::task::yield_now().await;
+    }
+    assert!(!states.contains(&json!("connected")), "{states:?}");
 }

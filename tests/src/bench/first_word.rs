@@ -40,7 +40,7 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
     let server = Server::start(program, data.path(), &[])?;
     let mut body = Peer::connect(&server.url("alice"), 11).await?;
     let mut beside = Peer::connect(&server.url("alice~margin"), 12).await?;
-    fill(body.replica.doc());
+    fill(body.replica.doc())?;
     body.flush().await?;
     body.until("an AI peer", |replica| {
         replica
@@ -96,8 +96,10 @@ pub async fn run(program: &Path) -> anyhow::Result<()> {
         } else {
             warm.add(time);
         }
-        margin::cancel_request(&mut beside.replica.doc().transact_mut(), &id);
-        beside.flush().await?;
+        // A short answer has ended by itself: then there is nothing to cancel.
+        if margin::cancel_request(&mut beside.replica.doc().transact_mut(), &id) {
+            beside.flush().await?;
+        }
         beside
             .until("the peer is free again", |replica| {
                 margin::proposals(&replica.doc().transact())
@@ -119,8 +121,8 @@ fn now() -> Timestamp {
     Timestamp(since.as_millis() as u64)
 }
 
-fn fill(document: &yrs::Doc) {
-    content::fill(document, &markdown::parse(TEXT));
+fn fill(document: &yrs::Doc) -> anyhow::Result<()> {
+    Ok(content::fill(document, &markdown::parse(TEXT))?)
 }
 
 /// A few words at the end, as a person would before asking again.

@@ -1,180 +1,266 @@
-//! Propagation between two people, and saturated deliveries.
+//! The relay beside its peers: the same load on each in turn, in one run.
+//!
+//! Each round starts each server afresh on an empty folder, in rotating order, so that what else happens on the machine
+//! meets all of them. Ratios of one run mean something; absolute figures only with the machine they come from.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod acknowledged;
+mod churn;
+mod human;
+mod idle;
+mod opening;
+pub mod rows;
+mod saturation;
+mod single;
+mod stalled;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use tokio::sync::{Mutex, Notify};
+use anyhow::{Context as _, ensure};
 
-use super::client::{Incoming, Typist, connect};
-use super::server::Server;
-use super::stats::{Sample, cpu_time, load, resident_mb, row};
+use super::candidate::{Candidate, Kind};
+use super::paper::Paper;
+use super::report::{Report, middle as middle_of};
+use super::stats::load;
+use rows::Row;
 
-/// Two people: a letter each every 50 ms (20 a second, a fast typist's bursts), for so many letters.
-const LETTERS: usize = 300;
-const KEY_INTERVAL: Duration = Duration::from_millis(50);
+/// What one piece of work measured.
+type Measures = Vec<(Row, f64)>;
 
-/// Saturation: so many documents with so many clients each, one of which writes with so many edits in flight.
-const DOCUMENTS: usize = 10;
-const CLIENTS: usize = 10;
-const IN_FLIGHT: u64 = 8;
-const WARM_UP: Duration = Duration::from_secs(2);
-const MEASURED: Duration = Duration::from_secs(6);
+/// How long a delivery may take before it counts as missing.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs both and prints their rows.
+/// Edits of the trace that the short mode replays.
+const QUICK_EDITS: usize = 10_000;
+
+/// A piece of work: some rows that come from one load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Work {
+    /// Memory of connections and documents.
+    Idle,
+    /// Deliveries at saturation.
+    Saturated,
+    /// 100 connections.
+    Few,
+    /// 4,000 connections.
+    Many,
+    /// Time to an acknowledgement.
+    Acknowledged,
+    /// Opening a large document after a restart.
+    Open,
+    /// A large document, edit by edit.
+    Single,
+    /// Leaving, editing offline, coming back.
+    Churn,
+    /// A reader that stops reading.
+    Stalled,
+    /// `kill -9`.
+    Crash,
+}
+
+impl Work {
+    const ALL: [Self; 10] = [
+        Self::Idle,
+        Self::Saturated,
+        Self::Few,
+        Self::Many,
+        Self::Acknowledged,
+        Self::Open,
+        Self::Single,
+        Self::Churn,
+        Self::Stalled,
+        Self::Crash,
+    ];
+
+    const fn rounds(self, plan: &Plan) -> usize {
+        if plan.quick {
+            return 1;
+        }
+        match self {
+            Self::Saturated => 5,
+            Self::Few | Self::Crash => 3,
+            Self::Many | Self::Acknowledged => 2,
+            Self::Idle | Self::Open | Self::Single | Self::Churn | Self::Stalled => 1,
+        }
+    }
+
+    async fn run(self, candidate: &Candidate, plan: &Plan) -> anyhow::Result<Measures> {
+        match self {
+            Self::Idle => idle::run(candidate, plan).await,
+            Self::Saturated => saturation::run(candidate, plan).await,
+            Self::Few => human::few(candidate, plan).await,
+            Self::Many => human::many(candidate, plan).await,
+            Self::Acknowledged => acknowledged::latency(candidate, plan).await,
+            Self::Open => opening::run(candidate, plan).await,
+            Self::Single => single::run(candidate, plan).await,
+            Self::Churn => churn::run(candidate, plan).await,
+            Self::Stalled => stalled::run(candidate, plan).await,
+            Self::Crash => acknowledged::crash(candidate, plan).await,
+        }
+    }
+}
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Options {
+    /// Our program.
+    pub server: PathBuf,
+    /// The folder of the peers' packages.
+    pub peers: Option<PathBuf>,
+    /// The editing trace.
+    pub trace: PathBuf,
+    /// Only these servers; all when empty.
+    pub servers: Vec<Kind>,
+    /// Only this work; all when empty.
+    pub work: Vec<Work>,
+    /// Everything once and short, to see that it works.
+    pub quick: bool,
+}
+
+/// How each piece of work is to be done.
+#[derive(Debug)]
+struct Plan {
+    quick: bool,
+    /// The server has the first core to itself, the load has the others.
+    pinned: bool,
+    /// After how many milliseconds of writing the server is killed.
+    crash_after: u64,
+    trace: PathBuf,
+    paper: OnceLock<Arc<Paper>>,
+}
+
+impl Plan {
+    /// The paper; replayed when it is first asked for.
+    fn paper(&self) -> anyhow::Result<Arc<Paper>> {
+        if let Some(paper) = self.paper.get() {
+            return Ok(Arc::clone(paper));
+        }
+        let most = if self.quick { QUICK_EDITS } else { usize::MAX };
+        let paper = Arc::new(Paper::read(&self.trace, most)?);
+        println!(
+            "  the paper: {} edits; as a text {} KB, as blocks {} KB",
+            paper.edits.len(),
+            paper.text.len() / 1024,
+            paper.blocks.len() / 1024
+        );
+        Ok(Arc::clone(self.paper.get_or_init(|| paper)))
+    }
+}
+
+/// Runs it and prints the table; returns how many bars ours did not meet.
 ///
 /// # Errors
-/// When a delivery is missing or a connection is closed.
-pub async fn run(program: &Path) -> anyhow::Result<()> {
+/// When ours loses a delivery or a connection; a peer that does has no figure.
+pub async fn run(options: &Options) -> anyhow::Result<usize> {
+    let (candidates, missing) =
+        Candidate::installed(&options.servers, &options.server, options.peers.as_deref());
+    ensure!(
+        !candidates.is_empty(),
+        "no server to measure: {}",
+        missing.join(", ")
+    );
+    let mut plan = Plan {
+        quick: options.quick,
+        pinned: pin_load(),
+        crash_after: 0,
+        trace: options.trace.clone(),
+        paper: OnceLock::new(),
+    };
+    introduce(&candidates, &missing, &plan);
+
+    let mut report = Report::default();
+    let mut failed = Vec::new();
+    for work in Work::ALL {
+        if !options.work.is_empty() && !options.work.contains(&work) {
+            continue;
+        }
+        for round in 0..work.rounds(&plan) {
+            plan.crash_after = 3000 + 2500 * round as u64;
+            for turn in 0..candidates.len() {
+                let candidate = &candidates[(turn + round) % candidates.len()];
+                let name = candidate.kind().name();
+                let begin = Instant::now();
+                match work.run(candidate, &plan).await {
+                    Ok(measures) => {
+                        for (row, value) in measures {
+                            report.add(row, candidate.kind(), value);
+                        }
+                    }
+                    Err(error) if candidate.kind() == Kind::Ours => {
+                        return Err(error).with_context(|| format!("{work:?} with {name}"));
+                    }
+                    Err(error) => failed.push(format!("{work:?} with {name}: {error:#}")),
+                }
+                println!(
+                    "  {work:?}, round {}, {name}: {:.1} s (machine load {})",
+                    round + 1,
+                    begin.elapsed().as_secs_f64(),
+                    load()
+                );
+            }
+        }
+    }
+    let kinds: Vec<Kind> = candidates.iter().map(Candidate::kind).collect();
+    let (met, not_met) = report.print(&kinds);
+    for failure in failed {
+        println!("no figure: {failure}");
+    }
     println!(
-        "relay (acknowledgements durable, SQLite synchronous=FULL; machine load {})",
+        "{met} bars met, {not_met} not met. Where the load's own CPU is over 90 % of a core, the rate is the load's, not the \
+         server's: look at the CPU of a delivery instead."
+    );
+    Ok(not_met)
+}
+
+fn introduce(candidates: &[Candidate], missing: &[String], plan: &Plan) {
+    println!(
+        "relay beside its peers{}; machine load {}",
+        if plan.quick {
+            ", short mode: figures say only that it works"
+        } else {
+            ""
+        },
         load()
     );
-    let data = tempfile::tempdir()?;
-    let server = Server::start(program, data.path(), &["--no-ai"])?;
-    if let Some(memory) = resident_mb(server.pid()) {
-        row("memory at the start", &format!("{memory:.1} MB"), "10 MB");
-    }
-    let latency = propagation(&server).await?;
-    row(
-        "two people typing: key to the other's socket",
-        &latency.summary(),
-        "p95 < 10 ms",
-    );
-    saturation(&server).await
-}
-
-async fn propagation(server: &Server) -> anyhow::Result<Sample> {
-    let sent: [Arc<Mutex<Vec<Instant>>>; 2] = Default::default();
-    let mut tasks = Vec::new();
-    for me in 0..2_usize {
-        let (mut sender, mut receiver) = connect(&server.url("two-people")).await?;
-        receiver.step_2().await?;
-        let mine = Arc::clone(&sent[me]);
-        let theirs = Arc::clone(&sent[1 - me]);
-        tokio::spawn(async move {
-            let mut typist = Typist::new(me as u64 + 1);
-            // Out of step with each other, as people are.
-            tokio::time::sleep(Duration::from_millis(500 + 17 * me as u64)).await;
-            let mut clock = tokio::time::interval(KEY_INTERVAL);
-            for _ in 0..LETTERS {
-                clock.tick().await;
-                let update = typist.key();
-                mine.lock().await.push(Instant::now());
-                sender.update(&update).await?;
-            }
-            anyhow::Ok(sender)
-        });
-        tasks.push(tokio::spawn(async move {
-            let mut sample = Sample::default();
-            while sample.len() < LETTERS {
-                if matches!(receiver.next().await?, Incoming::Update(_)) {
-                    let now = Instant::now();
-                    // First in, first out: the nth update that arrives is the nth that was sent.
-                    let begin = theirs.lock().await[sample.len()];
-                    sample.add(now - begin);
-                }
-            }
-            anyhow::Ok(sample)
-        }));
-    }
-    let mut all = Sample::default();
-    for task in tasks {
-        all.extend(&task.await??);
-    }
-    Ok(all)
-}
-
-async fn saturation(server: &Server) -> anyhow::Result<()> {
-    let delivered = Arc::new(AtomicU64::new(0));
-    let mut tasks = Vec::new();
-    for doc in 0..DOCUMENTS {
-        let name = format!("saturated-{doc}");
-        let counters: Arc<Vec<AtomicU64>> = Arc::new((1..CLIENTS).map(|_| AtomicU64::new(0)).collect());
-        let progress = Arc::new(Notify::new());
-        for reader in 0..CLIENTS - 1 {
-            let (sender, mut receiver) = connect(&server.url(&name)).await?;
-            receiver.step_2().await?;
-            let (counters, progress, delivered) = (
-                Arc::clone(&counters),
-                Arc::clone(&progress),
-                Arc::clone(&delivered),
-            );
-            tasks.push(tokio::spawn(async move {
-                let _open = sender;
-                loop {
-                    if matches!(receiver.next().await?, Incoming::Update(_)) {
-                        counters[reader].fetch_add(1, Ordering::Release);
-                        delivered.fetch_add(1, Ordering::Relaxed);
-                        progress.notify_one();
-                    }
-                }
-            }));
+    println!(
+        "  {}",
+        if plan.pinned {
+            "each server alone on the first core, the load (this process) on the others"
+        } else {
+            "servers and load share all cores"
         }
-        let (mut sender, mut receiver) = connect(&server.url(&name)).await?;
-        receiver.step_2().await?;
-        // A writer that does not read would be cut off for being slow.
-        tasks.push(tokio::spawn(async move {
-            loop {
-                receiver.next().await?;
-            }
-        }));
-        tasks.push(tokio::spawn(async move {
-            let mut typist = Typist::new(1000 + doc as u64);
-            let mut sent = 0_u64;
-            loop {
-                let slowest = counters
-                    .iter()
-                    .map(|counter| counter.load(Ordering::Acquire))
-                    .min()
-                    .unwrap_or(sent);
-                if sent - slowest < IN_FLIGHT {
-                    sender.update(&typist.key()).await?;
-                    sent += 1;
-                } else {
-                    progress.notified().await;
-                }
-            }
-        }));
-    }
-    tokio::time::sleep(WARM_UP).await;
-    let own = std::process::id();
-    let (begin, first, cpu, generator) = (
-        Instant::now(),
-        delivered.load(Ordering::Relaxed),
-        cpu_time(server.pid()),
-        cpu_time(own),
     );
-    tokio::time::sleep(MEASURED).await;
-    let count = delivered.load(Ordering::Relaxed) - first;
-    let seconds = begin.elapsed().as_secs_f64();
-    for task in &tasks {
-        ensure!(!task.is_finished(), "a connection was closed under load");
+    for candidate in candidates {
+        let kind = candidate.kind();
+        println!("  {:<12} {}", kind.name(), kind.durability());
     }
-    tasks
-        .iter()
-        .for_each(|task: &tokio::task::JoinHandle<anyhow::Result<()>>| task.abort());
-    let shape = format!("{DOCUMENTS} documents x {CLIENTS} clients, {IN_FLIGHT} edits in flight");
-    row(
-        "saturated deliveries",
-        &format!("{:.0} /s  ({shape})", count as f64 / seconds),
-        "",
-    );
-    if let (Some(before), Some(after)) = (cpu, cpu_time(server.pid())) {
-        let micros = (after - before).as_secs_f64() * 1e6 / count.max(1) as f64;
-        row("server CPU per delivery", &format!("{micros:.2} us"), "2 us");
+    for one in missing {
+        println!("  {one}");
     }
-    if let (Some(before), Some(after)) = (generator, cpu_time(own)) {
-        row(
-            "the load's own CPU",
-            &format!(
-                "{:.0} % of one core",
-                (after - before).as_secs_f64() / seconds * 100.0
-            ),
-            "",
-        );
+}
+
+/// Leaves the first core to the servers; `false` where this cannot be done.
+fn pin_load() -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 2 {
+        return false;
     }
-    Ok(())
+    let done = Command::new("taskset")
+        .args([
+            "-a",
+            "-c",
+            "-p",
+            &format!("1-{}", cores - 1),
+            &std::process::id().to_string(),
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    done.is_ok_and(|status| status.success())
+}
+
+fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    middle_of(&values.collect::<Vec<_>>())
 }

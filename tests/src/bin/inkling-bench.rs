@@ -1,9 +1,12 @@
 //! `npm run bench`: runs the named benches, or all.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use tests::bench;
+use tests::bench::candidate::Kind;
+use tests::bench::relay::{self, Work};
+use tests::bench::{first_word, model};
 
 #[derive(Parser)]
 #[command(about = "Measures the real programs and prints tables.")]
@@ -13,34 +16,58 @@ struct Args {
     /// The server's binary.
     #[arg(long, env = "INKLING_SERVER")]
     server: PathBuf,
+    /// The folder with the peers' packages.
+    #[arg(long, env = "INKLING_BENCH_PEERS")]
+    peers: Option<PathBuf>,
     /// The editing trace of the automerge paper, as JSON.
     #[arg(long, env = "INKLING_TRACE")]
     trace: PathBuf,
+    /// relay: everything once and short, in less than a minute.
+    #[arg(long)]
+    quick: bool,
+    /// relay: fail when ours does not reach what it is to reach.
+    #[arg(long)]
+    strict: bool,
+    /// relay: only these servers.
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<Kind>,
+    /// relay: only this work.
+    #[arg(long, value_delimiter = ',')]
+    work: Vec<Work>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
     Relay,
-    Open,
     Model,
     FirstWord,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let wanted = |bench| args.benches.is_empty() || args.benches.contains(&bench);
-    if wanted(Bench::Relay) {
-        bench::relay::run(&args.server).await?;
-    }
-    if wanted(Bench::Open) {
-        bench::open::run(&args.server, &args.trace).await?;
-    }
+    let mut not_met = 0;
+    // The relay's comes last: it keeps this process off the first core.
     if wanted(Bench::Model) {
-        bench::model::run().await?;
+        model::run().await?;
     }
     if wanted(Bench::FirstWord) {
-        bench::first_word::run(&args.server).await?;
+        first_word::run(&args.server).await?;
     }
-    Ok(())
+    if wanted(Bench::Relay) {
+        not_met += relay::run(&relay::Options {
+            server: args.server,
+            peers: args.peers,
+            trace: args.trace,
+            servers: args.servers,
+            work: args.work,
+            quick: args.quick,
+        })
+        .await?;
+    }
+    if args.strict && not_met > 0 {
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { EditorEvent, Inkling } from "../seam.ts";
-import { accessKey, relayUrl } from "../transport-ws.ts";
+import { accessKey, relayUrl, takeKey, withoutKey } from "../transport-ws.ts";
 import { fill, p, settle, until } from "./help.ts";
 import { FakeRelay } from "./relay.ts";
 import "../index.ts";
@@ -128,11 +128,30 @@ test("in the desktop window the API goes over IPC", async () => {
   }
 });
 
-test("the key of the address is kept for the tab; the relay is where the page came from", () => {
+test("the key of the address is taken out of it and kept for the tab, wherever in it it stands", () => {
+  for (const [given, address, key] of [
+    ["https://example.org/#/d/1?key=a%2Fb", "https://example.org/#/d/1", "a/b"],
+    ["https://example.org/?key=a%2Fb#/d/1", "https://example.org/#/d/1", "a/b"],
+    ["https://example.org/x?y=1#/d/a%20b?key=k&z=2", "https://example.org/x?y=1#/d/a%20b?z=2", "k"],
+    ["https://example.org/#/?key=k", "https://example.org/#/", "k"],
+    ["https://example.org/?key=", "https://example.org/", ""],
+  ] as const) {
+    expect(withoutKey(given), given).toEqual({ address, key });
+  }
+  expect(withoutKey("https://example.org/#/d/2")).toBeNull();
+  expect(accessKey()).toBe("");
+  window.history.replaceState(null, "", "/#/d/1?key=secret");
+  expect(takeKey()).toBe(true);
+  expect(window.location.hash).toBe("#/d/1");
+  expect(accessKey()).toBe("secret");
+  expect(takeKey()).toBe(false);
+  window.history.replaceState(null, "", "/#/d/2?key=secret");
+  expect(takeKey(), "the same key is no news").toBe(false);
+  expect(window.location.hash).toBe("#/d/2");
+});
+
+test("the relay is where the page came from", () => {
   const at = (href: string): Location => new URL(href) as unknown as Location;
-  expect(accessKey(at("https://example.org/"))).toBe("");
-  expect(accessKey(at("https://example.org/?key=a%2Fb#/d/1"))).toBe("a/b");
-  expect(accessKey(at("https://example.org/#/d/2"))).toBe("a/b");
   expect(relayUrl(at("https://example.org/?key=x"))).toBe("wss://example.org/hocuspocus");
   expect(relayUrl(at("http://127.0.0.1:8080/"))).toBe("ws://127.0.0.1:8080/hocuspocus");
 });

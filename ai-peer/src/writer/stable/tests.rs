@@ -29,6 +29,26 @@ fn words_come_whole() {
 }
 
 #[test]
+fn scripts_without_spaces_come_character_by_character() {
+    assert_eq!(run(&["雨が", "降", "る。"], false), ["雨が", "降", "る。", ""]);
+    assert_eq!(
+        run(&["他说", "**重", "要**", "的"], true),
+        ["他说", "", "", "**重要**的", ""]
+    );
+    // A vowel or tone mark belongs to the character before it.
+    assert_eq!(run(&["น", "้ำ", "ใส"], false), ["", "", "น้ำ", ""]);
+    assert_eq!(run(&["น้ำใส"], true), ["น้ำ", "ใส"]);
+    let long = "水".repeat(300);
+    assert_eq!(run(&[&long], false)[0], long);
+}
+
+#[test]
+fn a_sentence_in_quotation_marks_is_whole() {
+    assert_eq!(run(&["He said \"go.\""], false).concat(), "He said \"go.\"");
+    assert_eq!(run(&["He said \"go"], false).concat(), "He said");
+}
+
+#[test]
 fn no_mark_is_left_open() {
     let pieces = [
         "a **bo",

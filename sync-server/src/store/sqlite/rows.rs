@@ -1,11 +1,12 @@
 //! Rows as they are read, and the checksums over them.
 
+use crdt::history::{Kind, Packed, Version};
 use crdt::ids::{DocId, IdRange, Identity, Part, Timestamp};
-use crdt::room::{Record, Snapshot};
+use crdt::room::Record;
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-use crate::store::{DocumentRow, LinkRow, StoreError};
+use crate::store::{DocumentRow, LinkRow, PackedSnapshot, StoreError};
 
 /// Bytes of one encoded range.
 const RANGE_BYTES: usize = 16;
@@ -50,17 +51,38 @@ pub(super) fn link(row: &Row<'_>) -> rusqlite::Result<LinkRow> {
     Ok(LinkRow {
         doc: doc_id(row)?,
         url: row.get(1)?,
+        epoch: row.get(2)?,
+        replaced: row.get(3)?,
     })
 }
 
-pub(super) fn snapshot(row: &Row<'_>) -> rusqlite::Result<(Snapshot, u32)> {
+/// The body is in the second encoding.
+const BODY_V2: u8 = 1;
+/// The margin is in the second encoding.
+const MARGIN_V2: u8 = 2;
+
+/// How a snapshot's parts are encoded.
+pub(super) const fn encoding(snapshot: &PackedSnapshot) -> u8 {
+    let body = if snapshot.body.v2 { BODY_V2 } else { 0 };
+    let margin = if snapshot.margin.v2 { MARGIN_V2 } else { 0 };
+    body | margin
+}
+
+pub(super) fn snapshot(row: &Row<'_>) -> rusqlite::Result<(PackedSnapshot, u32)> {
+    let encoding: u8 = row.get(3)?;
     Ok((
-        Snapshot {
+        PackedSnapshot {
             seq: row.get(0)?,
-            body: row.get(1)?,
-            margin: row.get(2)?,
+            body: Packed {
+                bytes: row.get(1)?,
+                v2: encoding & BODY_V2 != 0,
+            },
+            margin: Packed {
+                bytes: row.get(2)?,
+                v2: encoding & MARGIN_V2 != 0,
+            },
         },
-        row.get(3)?,
+        row.get(4)?,
     ))
 }
 
@@ -154,11 +176,33 @@ pub(super) fn record_checksum(doc: &DocId, record: &Record) -> u32 {
     sum.0.finalize()
 }
 
-pub(super) fn snapshot_checksum(doc: &DocId, snapshot: &Snapshot) -> u32 {
+pub(super) fn snapshot_checksum(doc: &DocId, snapshot: &PackedSnapshot) -> u32 {
     let mut sum = Checksum::new(doc, snapshot.seq);
-    sum.field(Some(&snapshot.body));
-    sum.field(Some(&snapshot.margin));
+    sum.field(Some(&snapshot.body.bytes));
+    sum.field(Some(&snapshot.margin.bytes));
+    // Not for the first encoding: the sums of snapshots from before there was a second one stay right.
+    match encoding(snapshot) {
+        0 => {}
+        encoding => sum.field(Some(&[encoding])),
+    }
     sum.0.finalize()
+}
+
+pub(super) fn version_checksum(doc: &DocId, version: &Version, body: &Packed) -> u32 {
+    let mut sum = Checksum::new(doc, version.number);
+    sum.field(Some(&version.at.0.to_le_bytes()));
+    sum.field(Some(identity_json(&version.by).as_bytes()));
+    sum.field(Some(kind_json(version.kind).as_bytes()));
+    sum.field(version.name.as_deref().map(str::as_bytes));
+    sum.field(version.why.as_deref().map(str::as_bytes));
+    sum.field(Some(&version.seq.to_le_bytes()));
+    sum.field(Some(&[u8::from(body.v2)]));
+    sum.field(Some(&body.bytes));
+    sum.0.finalize()
+}
+
+pub(super) fn kind_json(kind: Kind) -> String {
+    serde_json::to_string(&kind).expect("a kind is a plain name")
 }
 
 /// A part's number in the table of authors.

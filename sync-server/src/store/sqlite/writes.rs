@@ -1,27 +1,176 @@
 //! Writes of the store on disk, each within the transaction of its group.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crdt::authorship::Authorship;
-use crdt::ids::{DocId, Part, Timestamp};
-use crdt::room::{Record, Snapshot};
+use crdt::ids::{DocId, Identity, Part, Timestamp};
+use crdt::room::Record;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::rows::{self, decode_ranges, encode_ranges, record_checksum, snapshot_checksum};
 use crate::clock;
-use crate::store::{StoreError, Write};
+use crate::store::{PackedSnapshot, StoreError, Write};
 
-/// Does one write.
-pub(super) fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), StoreError> {
-    match write {
-        Write::Create { doc, title, at } => {
-            key_or_new(transaction, doc, title, *at)?;
+/// Does a group of writes.
+pub(super) fn apply_all(transaction: &Transaction<'_>, batch: &[&Write]) -> Result<(), StoreError> {
+    let mut group = Group::default();
+    for write in batch {
+        if let Write::Append {
+            doc,
+            record,
+            title,
+            epoch,
+        } = write
+        {
+            group.append(transaction, doc, record, title.as_deref(), epoch.as_deref())?;
+        } else {
+            // It may change what the group knows.
+            std::mem::take(&mut group).finish(transaction)?;
+            apply(transaction, write)?;
         }
-        Write::Append { doc, record, title } => append(transaction, doc, record, title.as_deref())?,
+    }
+    group.finish(transaction)
+}
+
+/// What a group of appends has looked up: most of its records are of few documents and few authors.
+#[derive(Debug, Default)]
+struct Group<'a> {
+    documents: HashMap<&'a DocId, Log<'a>>,
+    authors: HashMap<&'a Identity, i64>,
+}
+
+/// A document that a group appends to.
+#[derive(Debug)]
+struct Log<'a> {
+    key: i64,
+    /// The number of its last record.
+    last: u64,
+    updated_at: Timestamp,
+    title: Option<&'a str>,
+}
+
+impl<'a> Group<'a> {
+    fn append(
+        &mut self,
+        transaction: &Transaction<'_>,
+        doc: &'a DocId,
+        record: &'a Record,
+        title: Option<&'a str>,
+        epoch: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let log = match self.documents.entry(doc) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let key = key_or_new(transaction, doc, "", record.at, epoch)?;
+                new.insert(Log {
+                    key,
+                    last: last_record(transaction, key)?,
+                    updated_at: record.at,
+                    title: None,
+                })
+            }
+        };
+        let conflict = || StoreError::Conflict {
+            doc: doc.clone(),
+            seq: record.seq,
+        };
+        let checksum = record_checksum(doc, record);
+        match record.seq.cmp(&(log.last + 1)) {
+            Ordering::Less => {
+                // A write whose answer got lost is sent again: the same bytes are the same record.
+                let known: Option<u32> = transaction
+                    .prepare_cached("SELECT checksum FROM records WHERE document = ?1 AND seq = ?2")?
+                    .query_row(params![log.key, record.seq], |row| row.get(0))
+                    .optional()?;
+                return (known == Some(checksum)).then_some(()).ok_or_else(conflict);
+            }
+            Ordering::Greater => {
+                return Err(StoreError::Gap {
+                    doc: doc.clone(),
+                    seq: record.seq,
+                    expected: log.last + 1,
+                });
+            }
+            Ordering::Equal => {}
+        }
+        let author = match self.authors.entry(&record.author) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => *new.insert(author_key(transaction, &rows::identity_json(&record.author))?),
+        };
+        transaction
+            .prepare_cached(
+                "INSERT INTO records (document, seq, body, margin, author, at, body_ranges, margin_ranges, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                log.key,
+                record.seq,
+                record.body,
+                record.margin,
+                author,
+                record.at.0,
+                encode_ranges(&record.ranges),
+                encode_ranges(&record.margin_ranges),
+                checksum
+            ])?;
+        log.last = record.seq;
+        log.updated_at = record.at;
+        log.title = title.or(log.title);
+        Ok(())
+    }
+
+    /// Brings the list of documents up to date.
+    fn finish(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        for log in self.documents.into_values() {
+            transaction
+                .prepare_cached(
+                    "UPDATE documents SET updated_at = max(updated_at, ?2), title = coalesce(?3, title) WHERE key = ?1",
+                )?
+                .execute(params![log.key, log.updated_at.0, log.title])?;
+        }
+        Ok(())
+    }
+}
+
+fn last_record(transaction: &Transaction<'_>, document: i64) -> Result<u64, StoreError> {
+    let mut query = transaction.prepare_cached(
+        "SELECT max(coalesce((SELECT max(seq) FROM records WHERE document = ?1), 0),
+                    coalesce((SELECT seq FROM snapshots WHERE document = ?1), 0))",
+    )?;
+    Ok(query.query_row([document], |row| row.get(0))?)
+}
+
+/// Does one write that is no append.
+fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), StoreError> {
+    match write {
+        Write::Append { .. } => {} // see `apply_all`
+        Write::Create { doc, title, at } => {
+            key_or_new(transaction, doc, title, *at, None)?;
+        }
         Write::Compact { doc, snapshot } => compact(transaction, doc, snapshot)?,
+        Write::Credit { doc, credits, at } => {
+            let key = key_or_new(transaction, doc, "", *at, None)?;
+            for (range, credit) in credits.iter() {
+                let json = serde_json::to_string(credit).expect("a credit is plain strings");
+                transaction
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO credits (document, client, clock, len, credit) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute(params![key, range.client, range.clock, range.len, json])?;
+            }
+        }
         Write::Delete { doc, at } => {
-            let key = key_or_new(transaction, doc, "", *at)?;
-            for table in ["records", "snapshots", "authorship", "links"] {
+            let key = key_or_new(transaction, doc, "", *at, None)?;
+            for table in [
+                "records",
+                "snapshots",
+                "authorship",
+                "links",
+                "versions",
+                "credits",
+            ] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE document = ?1"), [key])?;
             }
             transaction.execute(
@@ -30,10 +179,10 @@ pub(super) fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), 
             )?;
         }
         Write::PutLink { link, at } => {
-            let key = key_or_new(transaction, &link.doc, "", *at)?;
+            let key = key_or_new(transaction, &link.doc, "", *at, None)?;
             transaction.execute(
-                "INSERT OR REPLACE INTO links (document, url) VALUES (?1, ?2)",
-                params![key, link.url],
+                "INSERT OR REPLACE INTO links (document, url, epoch, replaced) VALUES (?1, ?2, ?3, ?4)",
+                params![key, link.url, link.epoch, link.replaced],
             )?;
         }
         Write::RemoveLink { doc } => {
@@ -60,23 +209,25 @@ fn key(transaction: &Transaction<'_>, doc: &DocId) -> Result<Option<i64>, StoreE
     }
 }
 
-fn key_or_new(
+pub(super) fn key_or_new(
     transaction: &Transaction<'_>,
     doc: &DocId,
     title: &str,
     at: Timestamp,
+    epoch: Option<&str>,
 ) -> Result<i64, StoreError> {
     if let Some(key) = key(transaction, doc)? {
         return Ok(key);
     }
+    let epoch = epoch.map_or_else(|| clock::ulid().to_string(), str::to_owned);
     transaction.execute(
         "INSERT INTO documents (id, title, created_at, updated_at, epoch) VALUES (?1, ?2, ?3, ?3, ?4)",
-        params![doc.as_str(), title, at.0, clock::ulid().to_string()],
+        params![doc.as_str(), title, at.0, epoch],
     )?;
     Ok(transaction.last_insert_rowid())
 }
 
-fn author_key(transaction: &Transaction<'_>, identity: &str) -> Result<i64, StoreError> {
+pub(super) fn author_key(transaction: &Transaction<'_>, identity: &str) -> Result<i64, StoreError> {
     transaction
         .prepare_cached("INSERT INTO authors (identity) VALUES (?1) ON CONFLICT DO NOTHING")?
         .execute([identity])?;
@@ -84,76 +235,7 @@ fn author_key(transaction: &Transaction<'_>, identity: &str) -> Result<i64, Stor
     Ok(query.query_row([identity], |row| row.get(0))?)
 }
 
-fn append(
-    transaction: &Transaction<'_>,
-    doc: &DocId,
-    record: &Record,
-    title: Option<&str>,
-) -> Result<(), StoreError> {
-    let document = key_or_new(transaction, doc, "", record.at)?;
-    let identity = rows::identity_json(&record.author);
-    let author = author_key(transaction, &identity)?;
-    let checksum = record_checksum(doc, record);
-    let known: Option<u32> = transaction
-        .prepare_cached("SELECT checksum FROM records WHERE document = ?1 AND seq = ?2")?
-        .query_row(params![document, record.seq], |row| row.get(0))
-        .optional()?;
-    if let Some(known) = known {
-        // A write whose answer got lost is sent again: the same bytes are the same record.
-        return if known == checksum {
-            Ok(())
-        } else {
-            Err(StoreError::Conflict {
-                doc: doc.clone(),
-                seq: record.seq,
-            })
-        };
-    }
-    let last: u64 = transaction
-        .prepare_cached(
-            "SELECT max(coalesce((SELECT max(seq) FROM records WHERE document = ?1), 0),
-                        coalesce((SELECT seq FROM snapshots WHERE document = ?1), 0))",
-        )?
-        .query_row([document], |row| row.get(0))?;
-    match record.seq.cmp(&(last + 1)) {
-        Ordering::Less => {
-            return Err(StoreError::Conflict {
-                doc: doc.clone(),
-                seq: record.seq,
-            });
-        }
-        Ordering::Greater => {
-            return Err(StoreError::Gap {
-                doc: doc.clone(),
-                seq: record.seq,
-                expected: last + 1,
-            });
-        }
-        Ordering::Equal => {}
-    }
-    transaction
-        .prepare_cached(
-            "INSERT INTO records (document, seq, body, margin, author, at, body_ranges, margin_ranges, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
-            document,
-            record.seq,
-            record.body,
-            record.margin,
-            author,
-            record.at.0,
-            encode_ranges(&record.ranges),
-            encode_ranges(&record.margin_ranges),
-            checksum
-        ])?;
-    transaction
-        .prepare_cached("UPDATE documents SET updated_at = ?2, title = coalesce(?3, title) WHERE key = ?1")?
-        .execute(params![document, record.at.0, title])?;
-    Ok(())
-}
-
-fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &Snapshot) -> Result<(), StoreError> {
+fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &PackedSnapshot) -> Result<(), StoreError> {
     let Some(document) = key(transaction, doc)? else {
         return Ok(());
     };
@@ -187,13 +269,15 @@ fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &Snapshot) -> R
     }
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO snapshots (document, seq, body, margin, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR REPLACE INTO snapshots (document, seq, body, margin, encoding, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             document,
             snapshot.seq,
-            snapshot.body,
-            snapshot.margin,
+            snapshot.body.bytes,
+            snapshot.margin.bytes,
+            rows::encoding(snapshot),
             snapshot_checksum(doc, snapshot)
         ])?;
     transaction

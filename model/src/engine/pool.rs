@@ -1,0 +1,234 @@
+//! The caches of the last requests. A document's next request begins almost as its last one did, so what was read for that
+//! is kept, within a bound of bytes, and the least recently used goes first.
+/// More are not kept however small they are: each has its place in the search for the longest common beginning.
+const MOST: usize = 16;
+
+/// One cache and the tokens in it.
+#[derive(Debug)]
+pub(super) struct Kept<C> {
+    pub(super) cache: C,
+    pub(super) tokens: Vec<u32>,
+    /// How many of `tokens`, from the start, were read in runs of several tokens.
+    pub(super) read: usize,
+    /// The most tokens that it ever held: memory that was written to is not given back before it is dropped.
+    reached: usize,
+    used: u64,
+}
+
+impl<C> Kept<C> {
+    /// The tokens at its start that another prompt may reuse.
+    pub(super) fn reusable(&self) -> &[u32] {
+        self.tokens.get(..self.read).unwrap_or_default()
+    }
+}
+
+/// What to read a prompt into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A cache that begins as the prompt does.
+    Kept(usize),
+    /// A cache whose tokens are to be forgotten.
+    Emptied(usize),
+    /// One more.
+    New,
+}
+
+/// All of them; one is in use.
+#[derive(Debug)]
+pub(super) struct Pool<C> {
+    kept: Vec<Kept<C>>,
+    active: usize,
+    clock: u64,
+    token_bytes: usize,
+    limit: usize,
+}
+
+impl<C> Pool<C> {
+    pub(super) fn new(first: C, token_bytes: usize, limit: usize) -> Self {
+        let mut pool = Self {
+            kept: Vec::new(),
+            active: 0,
+            clock: 0,
+            token_bytes,
+            limit,
+        };
+        pool.add(first);
+        pool
+    }
+
+    /// The one in use. There always is one.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`active` is only set to a place that there is"
+    )]
+    pub(super) fn active(&self) -> &Kept<C> {
+        &self.kept[self.active]
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`active` is only set to a place that there is"
+    )]
+    pub(super) fn active_mut(&mut self) -> &mut Kept<C> {
+        &mut self.kept[self.active]
+    }
+
+    /// Tokens were fed to the one in use.
+    pub(super) fn fed(&mut self, tokens: &[u32]) {
+        let kept = self.active_mut();
+        if tokens.len() > 1 && kept.read == kept.tokens.len() {
+            kept.read += tokens.len();
+        }
+        kept.tokens.extend_from_slice(tokens);
+        kept.reached = kept.reached.max(kept.tokens.len());
+    }
+
+    pub(super) const fn is_active(&self, index: usize) -> bool {
+        self.active == index
+    }
+
+    /// Bytes that all of them hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.kept.iter().map(|kept| kept.reached * self.token_bytes).sum()
+    }
+
+    /// What each of them can be reused for.
+    pub(super) fn contents(&self) -> Vec<Vec<u32>> {
+        self.kept.iter().map(|kept| kept.reusable().to_vec()).collect()
+    }
+
+    /// Where to read a prompt.
+    pub(super) fn place(&self, prompt: &[u32]) -> Place {
+        let best = self
+            .kept
+            .iter()
+            .enumerate()
+            .map(|(index, kept)| (common(kept.reusable(), prompt), kept.used, index, kept.read))
+            .max();
+        let Some((common, _, index, read)) = best else {
+            return Place::New;
+        };
+        // One that shares only a little is another document's: it keeps what it has.
+        if common * 2 >= read || common * 2 >= prompt.len() {
+            return Place::Kept(index);
+        }
+        let oldest = self
+            .kept
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, kept)| (!kept.tokens.is_empty(), kept.used));
+        match oldest {
+            Some((index, kept)) if kept.tokens.is_empty() => Place::Emptied(index),
+            Some((index, _))
+                if self.kept.len() >= MOST || self.bytes() + prompt.len() * self.token_bytes > self.limit =>
+            {
+                Place::Emptied(index)
+            }
+            _ => Place::New,
+        }
+    }
+
+    /// Takes one into use; drops others, the least recently used first, until all fit.
+    pub(super) fn turn_to(&mut self, index: usize) {
+        self.clock += 1;
+        self.active = index.min(self.kept.len().saturating_sub(1));
+        let clock = self.clock;
+        self.active_mut().used = clock;
+        while self.kept.len() > 1 && self.bytes() > self.limit {
+            let oldest = self
+                .kept
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| *index != self.active)
+                .min_by_key(|(_, kept)| kept.used)
+                .map(|(index, _)| index);
+            let Some(oldest) = oldest else { return };
+            self.kept.remove(oldest);
+            self.active -= usize::from(oldest < self.active);
+        }
+    }
+
+    /// Adds one and takes it into use.
+    pub(super) fn add(&mut self, cache: C) {
+        self.kept.push(Kept {
+            cache,
+            tokens: Vec::new(),
+            read: 0,
+            reached: 0,
+            used: 0,
+        });
+        self.turn_to(self.kept.len() - 1);
+    }
+}
+
+/// How many tokens two beginnings have in common.
+pub(crate) fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(limit: usize) -> Pool<()> {
+        Pool::new((), 1, limit)
+    }
+
+    fn read(pool: &mut Pool<()>, prompt: &[u32]) -> usize {
+        match pool.place(prompt) {
+            Place::Kept(index) => pool.turn_to(index),
+            Place::Emptied(index) => {
+                pool.turn_to(index);
+                pool.active_mut().tokens.clear();
+                pool.active_mut().read = 0;
+            }
+            Place::New => pool.add(()),
+        }
+        let reused = common(pool.active().reusable(), prompt);
+        let kept = pool.active_mut();
+        kept.tokens.truncate(reused);
+        kept.read = reused;
+        pool.fed(&prompt[reused..]);
+        reused
+    }
+
+    fn document(number: u32, length: u32) -> Vec<u32> {
+        // the same template before each
+        (0..10).chain((0..length).map(|n| number * 1000 + n)).collect()
+    }
+
+    #[test]
+    fn each_document_finds_what_was_read_of_it() {
+        let mut pool = pool(1000);
+        let (a, b) = (document(1, 100), document(2, 100));
+        assert_eq!(read(&mut pool, &a), 0);
+        assert_eq!(read(&mut pool, &b), 0, "another document's cache is left alone");
+        let mut edited = a.clone();
+        edited[90] = 7;
+        assert_eq!(read(&mut pool, &edited), 90);
+        assert_eq!(read(&mut pool, &b), 110);
+        assert!(pool.bytes() <= 1000);
+    }
+
+    #[test]
+    fn the_bound_holds_and_the_oldest_goes_first() {
+        let mut pool = pool(250);
+        for number in 1..=5 {
+            read(&mut pool, &document(number, 100));
+            assert!(pool.bytes() <= 250, "{}", pool.bytes());
+        }
+        assert_eq!(read(&mut pool, &document(5, 100)), 110);
+        assert_eq!(read(&mut pool, &document(4, 100)), 110);
+        assert!(read(&mut pool, &document(1, 100)) <= 10);
+        assert_eq!(read(&mut pool, &document(4, 100)), 110, "five was older");
+    }
+
+    #[test]
+    fn tokens_that_were_read_one_by_one_are_not_reused() {
+        let mut pool = pool(1000);
+        pool.fed(&[1, 2, 3]);
+        pool.fed(&[4]);
+        pool.fed(&[5, 6]);
+        assert_eq!(pool.active().reusable(), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,269 @@
+//! Remote engines: a real server of another make, and what no real server can be asked for.
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use model::{
+    Capabilities, ChatMessage, Chunk, FinishReason, GenerateError, GenerateRequest, Generator, Locations,
+    Provider, RemoteEngine, RemoteError, RemoteOptions, Summary,
+};
+
+use crate::gguf::default_gguf;
+use crate::http_server::{Reply, Server};
+use crate::requantise::to_eight_bits;
+use crate::support::ask;
+
+/// A server that runs the default model's GGUF file; it ends with this.
+struct Engine {
+    child: Child,
+    url: url::Url,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+}
+
+impl Engine {
+    fn start() -> Self {
+        let program = Locations::from_environment()
+            .cache
+            .join("engine/dasllama/_sdk/dasllama-server.exe");
+        assert!(
+            program.is_file(),
+            "{} is missing: run `node scripts/model/fetch.mjs --engine`",
+            program.display()
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("smollm2.gguf");
+        to_eight_bits(&default_gguf(), &model);
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let child = Command::new(program)
+            .arg("--model")
+            .arg(&model)
+            .args([
+                "--port",
+                &port.to_string(),
+                "--gpu",
+                "off",
+                "--threads",
+                "2",
+                "--ctx",
+                "1024",
+            ])
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            url: format!("http://127.0.0.1:{port}/v1").parse().unwrap(),
+            _folder: folder,
+        }
+    }
+
+    /// Connects as soon as it answers; fails when it has ended.
+    fn connect(&mut self) -> RemoteEngine {
+        loop {
+            match RemoteEngine::connect(RemoteOptions::new(self.url.clone())) {
+                Ok(engine) => return engine,
+                Err(RemoteError::Unreachable { .. }) => std::thread::sleep(Duration::from_millis(200)),
+                Err(error) => panic!("{error}"),
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "the server has ended");
+        }
+    }
+}
+
+fn read(engine: &RemoteEngine, request: GenerateRequest) -> Result<(Vec<String>, Summary), GenerateError> {
+    let mut generation = engine.generate(request)?;
+    let mut pieces = Vec::new();
+    while let Some(chunk) = generation.blocking_next() {
+        match chunk? {
+            Chunk::Text(text) => pieces.push(text),
+            Chunk::Done(summary) => return Ok((pieces, summary)),
+        }
+    }
+    unreachable!("a generation ends with Done or an error")
+}
+
+#[test]
+fn a_server_of_another_make_answers_streams_stops_and_is_cancelled() {
+    let mut server = Engine::start();
+    let engine = server.connect();
+    let info = engine.info();
+    assert_eq!(info.device.provider, Provider::Remote);
+    assert!(
+        info.device.summary().contains("127.0.0.1"),
+        "{}",
+        info.device.summary()
+    );
+    assert!(
+        info.decode_tokens_per_second > 0.1 && info.prefill_tokens_per_second > 0.1,
+        "{info:?}"
+    );
+    assert_eq!(engine.capabilities(), Capabilities::REMOTE);
+    println!("{info:?}");
+
+    let question = "What is the capital of France? Answer in one sentence.";
+    let (pieces, summary) = read(&engine, ask(question, 24)).unwrap();
+    println!("{pieces:?} {summary:?}");
+    assert_eq!(pieces.concat(), "The capital of France is Paris.");
+    assert!(pieces.len() > 3, "it came at once: {pieces:?}");
+    assert_eq!(summary.finish, FinishReason::EndToken);
+    assert!(summary.prompt_tokens > 10 && summary.tokens >= 6, "{summary:?}");
+
+    let (pieces, summary) = read(&engine, ask(question, 3)).unwrap();
+    assert_eq!(
+        (pieces.concat().as_str(), summary.finish),
+        ("The capital of", FinishReason::MaxTokens)
+    );
+    let mut request = ask(question, 24);
+    request.stop.strings = vec![" is".into()];
+    let (pieces, summary) = read(&engine, request).unwrap();
+    assert_eq!(pieces.concat(), "The capital of France");
+    // some servers tell which stop string it was, others only that it stopped
+    assert!(
+        matches!(
+            summary.finish,
+            FinishReason::EndToken | FinishReason::StopString(_)
+        ),
+        "{summary:?}"
+    );
+
+    // several at once, of which most are dropped in the middle; then it answers as before
+    let long = || GenerateRequest::greedy(vec![ChatMessage::user("Write a long story about the sea.")], 600);
+    for _ in 0..6 {
+        let mut running: Vec<_> = (0..3).map(|_| engine.generate(long()).unwrap()).collect();
+        assert!(matches!(running[0].blocking_next(), Some(Ok(Chunk::Text(_)))));
+    }
+    let (pieces, _) = read(&engine, ask(question, 24)).unwrap();
+    assert_eq!(pieces.concat(), "The capital of France is Paris.");
+
+    let wrong = RemoteOptions {
+        model: Some("no-such-model".into()),
+        ..RemoteOptions::new(server.url.clone())
+    };
+    assert!(matches!(
+        RemoteEngine::connect(wrong),
+        Err(RemoteError::NoModel { .. })
+    ));
+    drop(server);
+    let gone = read(&engine, ask(question, 24)).unwrap_err().to_string();
+    assert!(
+        gone.contains("does not answer") && gone.contains("tried 4 times"),
+        "{gone}"
+    );
+}
+
+fn options(server: &Server) -> RemoteOptions {
+    RemoteOptions {
+        attempts: 2,
+        measure: false,
+        ..RemoteOptions::new(server.url("/v1"))
+    }
+}
+
+const MODELS: &str = r#"{"data":[{"id":"m","max_model_len":4096}]}"#;
+
+/// A server that answers chats with what `answer` makes of their number and body.
+fn scripted(answer: impl Fn(usize, &str) -> Reply + Send + 'static) -> (Server, RemoteEngine) {
+    let times = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        "/v1/models" => Reply::new(200, MODELS),
+        _ => answer(
+            times.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            &asked.body,
+        ),
+    });
+    let engine = RemoteEngine::connect(options(&server)).unwrap();
+    (server, engine)
+}
+
+fn event(text: &str) -> String {
+    format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+}
+
+const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+#[test]
+fn a_request_is_repeated_until_text_has_come_and_never_after() {
+    let (server, engine) = scripted(|time, _| match time {
+        0 => Reply::new(503, r#"{"error":{"message":"loading"}}"#),
+        1 => Reply::new(200, format!("{}{END}", event("one"))),
+        _ => {
+            let body = format!("{}{}", event("half"), event("never"));
+            let cut = event("half").len() + 5;
+            Reply {
+                cut,
+                ..Reply::new(200, body)
+            }
+        }
+    });
+    assert_eq!(engine.info().context_length, 4096);
+    assert_eq!(read(&engine, ask("x", 8)).unwrap().0, ["one"]);
+    let mut generation = engine.generate(ask("x", 8)).unwrap();
+    assert_eq!(generation.blocking_next(), Some(Ok(Chunk::Text("half".into()))));
+    let error = generation.blocking_next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("broke off"), "{error}");
+    assert_eq!(generation.blocking_next(), None);
+    assert_eq!(server.asked().len(), 1 + 3);
+}
+
+#[test]
+fn refusals_come_in_words_and_unknown_settings_are_left_out() {
+    let (server, engine) = scripted(|_, body| match body.contains("stream_options") {
+        true => Reply::new(400, r#"{"error":{"message":"unknown field stream_options"}}"#),
+        false => Reply::new(200, format!("{}{END}", event("plain"))),
+    });
+    let mut request = ask("x", 8);
+    request.answer_prefix = Some("Dear".into());
+    assert_eq!(read(&engine, request).unwrap().0, ["plain"]);
+    assert!(
+        server
+            .asked()
+            .last()
+            .unwrap()
+            .body
+            .contains("Begin your answer with exactly this text")
+    );
+
+    let (_server, engine) = scripted(|_, _| Reply::new(401, r#"{"error":{"message":"bad key"}}"#));
+    let error = read(&engine, ask("x", 8)).unwrap_err().to_string();
+    assert!(
+        error.contains("--engine-key") && error.contains("bad key"),
+        "{error}"
+    );
+
+    let (_server, engine) =
+        scripted(|_, _| Reply::new(200, "data: {\"error\":{\"message\":\"out of memory\"}}\n\n"));
+    let error = read(&engine, ask("x", 8)).unwrap_err().to_string();
+    assert!(error.contains("out of memory"), "{error}");
+    let long = ask(&"word ".repeat(4000), 8);
+    assert!(matches!(
+        engine.generate(long),
+        Err(GenerateError::PromptTooLong { limit: 4095, .. })
+    ));
+
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let error = RemoteEngine::connect(RemoteOptions::new(
+        format!("http://127.0.0.1:{nobody}/v1").parse().unwrap(),
+    ));
+    assert!(matches!(error, Err(RemoteError::Unreachable { .. })), "{error:?}");
+    let error = RemoteEngine::connect(RemoteOptions::new("file:///x".parse().unwrap()));
+    assert!(matches!(error, Err(RemoteError::Address(_))), "{error:?}");
+}

@@ -1,0 +1,160 @@
+//! What the relay's REST API says of a document's versions and share links, and the words for it.
+
+use serde::Deserialize;
+
+use crate::events::{Named, Role};
+use crate::server::Moment;
+
+/// A state of the document that was kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Version {
+    /// Counts up from 1.
+    pub number: u64,
+    /// When it was kept.
+    pub at: Option<Moment>,
+    /// Who asked for it, or who wrote last.
+    pub by: Named,
+    /// `automatic`, `named`, `beforeRestore` or `restored`.
+    pub kind: String,
+    /// If it has one.
+    pub name: Option<String>,
+    /// In the words of whoever asked for it.
+    pub why: Option<String>,
+}
+
+impl Version {
+    /// What it is called in the list.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match (&self.name, self.kind.as_str()) {
+            (Some(name), _) if !name.trim().is_empty() => name.clone(),
+            (_, "beforeRestore") => "Before going back".to_owned(),
+            (_, "restored") => "After going back".to_owned(),
+            (_, "named") => "Kept by hand".to_owned(),
+            _ => "Kept by itself".to_owned(),
+        }
+    }
+}
+
+/// How two states differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Difference {
+    /// The whole text, in pieces.
+    pub text: Vec<Piece>,
+}
+
+/// A piece of a compared text.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Piece {
+    /// What became of it.
+    pub change: Change,
+    /// Its letters.
+    pub text: String,
+}
+
+/// What became of a piece of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// It is in both.
+    Equal,
+    /// Only in the later one.
+    Insert,
+    /// Only in the earlier one.
+    Delete,
+}
+
+impl Difference {
+    /// Is there none?
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.text.iter().all(|piece| piece.change == Change::Equal)
+    }
+}
+
+/// A link that lets others in.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareLink {
+    /// For revoking it.
+    pub id: String,
+    /// To give away.
+    pub url: String,
+    /// What it allows.
+    pub role: Role,
+    /// What its maker called it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// When it ends; never without.
+    #[serde(default)]
+    pub expires_at: Option<f64>,
+}
+
+/// What a role allows, for people.
+#[must_use]
+pub fn allows(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "Can read",
+        Role::Suggester => "Can suggest",
+        Role::Editor => "Can edit",
+        Role::Owner => "Can edit and share",
+    }
+}
+
+/// "for ever", "for 3 more days", "for 2 more hours".
+#[must_use]
+pub fn lasts(expires_at: Option<f64>, now: f64) -> String {
+    const HOUR: f64 = 3_600_000.0;
+    let Some(left) = expires_at.map(|at| at - now) else {
+        return "for ever".to_owned();
+    };
+    let count = |number: f64, unit: &str| {
+        let number = number.round().max(1.0);
+        format!("for {number} more {unit}{}", if number < 2.0 { "" } else { "s" })
+    };
+    match left {
+        left if left <= 0.0 => "no more".to_owned(),
+        left if left < 48.0 * HOUR => count(left / HOUR, "hour"),
+        left => count(left / (24.0 * HOUR), "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_named() {
+        let body = r#"[{"number":3,"at":1700000000000,"by":{"id":"u","name":"Ann","kind":"human"},"kind":"named","name":"Before the trip","seq":9},
+            {"number":2,"at":1,"by":{"id":"u","name":"Ann","kind":"human"},"kind":"automatic","seq":4}]"#;
+        let versions: Vec<Version> = serde_json::from_str(body).unwrap();
+        assert_eq!(versions[0].title(), "Before the trip");
+        assert_eq!(
+            (versions[0].by.name.as_str(), versions[1].title().as_str()),
+            ("Ann", "Kept by itself")
+        );
+    }
+
+    #[test]
+    fn a_difference_is_read() {
+        let body = r#"{"text":[{"change":"equal","text":"a"},{"change":"insert","text":"b"}],"blocks":[{"change":"added","to":1}]}"#;
+        let difference: Difference = serde_json::from_str(body).unwrap();
+        assert!(!difference.is_none());
+        assert!(Difference::default().is_none());
+    }
+
+    #[test]
+    fn links_say_what_they_allow_and_how_long() {
+        let body = r#"[{"id":"s","url":"http://h/#/d/x?key=share.a.b","role":"viewer","createdAt":1,"createdBy":"u","expiresAt":10}]"#;
+        let links: Vec<ShareLink> = serde_json::from_str(body).unwrap();
+        assert_eq!(allows(links[0].role), "Can read");
+        let hour = 3_600_000.0;
+        assert_eq!(lasts(None, 0.0), "for ever");
+        assert_eq!(lasts(Some(0.2 * hour), 0.0), "for 1 more hour");
+        assert_eq!(lasts(Some(47.0 * hour), 0.0), "for 47 more hours");
+        assert_eq!(lasts(Some(72.0 * hour), 0.0), "for 3 more days");
+        assert_eq!(lasts(Some(1.0), 2.0), "no more");
+    }
+}
