@@ -6,6 +6,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
+import { WebsocketProvider } from 'y-websocket';
+import * as Y from 'yjs';
 import { Server } from '../e2e/server.mjs';
 import { hocuspocus, hocuspocusSocket, plain, until, yWebsocket } from './clients.mjs';
 import { same } from './watching.mjs';
@@ -21,15 +23,34 @@ async function serve(options = {}) {
 }
 before(async () => { server = await serve(); });
 after(async () => {
-  for (const client of open) client.close?.();
+  for (const client of open) end(client);
   for (const one of servers) await one.kill();
 });
+
+/** Ends a client and its document, whose awareness would keep the process awake. */
+function end(client) {
+  client.close?.();
+  client.doc?.destroy();
+}
 
 /** A client together with the reasons for which it was not let in. */
 function asking(name, options = {}, at = server) {
   const reasons = [];
   const client = keep(hocuspocus(at, name, { ...options, onAuthenticationFailed: ({ reason }) => reasons.push(reason) }));
   return { ...client, reasons };
+}
+
+/** A server with a key: its status is for those who have it, so any answer says that it is up. */
+async function guardedServer(key) {
+  const { ready } = Server.prototype;
+  Server.prototype.ready = async function answers() {
+    await until('the server answers', () => fetch(`${this.url}/api/v1/status`).then(() => true, () => false));
+  };
+  try {
+    return await serve({ args: ['--key', key] });
+  } finally {
+    Server.prototype.ready = ready;
+  }
 }
 
 /** The code with which a y-websocket connection is closed. */
@@ -76,7 +97,7 @@ test('a damaged document is named to whoever opens it, and the others are not to
   const first = await serve();
   await written('whole', 'all is well', first);
   const owner = await written('damaged', 'MARKED-FOR-DAMAGE', first);
-  for (const client of open.splice(0)) client.close?.();
+  for (const client of open.splice(0)) end(client);
   assert.equal(plain(owner.doc), 'MARKED-FOR-DAMAGE');
   await first.stop();
   let flipped = 0;
@@ -99,7 +120,7 @@ test('a damaged document is named to whoever opens it, and the others are not to
 });
 
 test('a wrong key is refused in words over either protocol, and the right one opens', async () => {
-  const guarded = await serve({ args: ['--key', 'right-key-0123456789'] });
+  const guarded = await guardedServer('right-key-0123456789');
   const token = (key) => JSON.stringify({ key });
   const stranger = asking('plan', { token: token('wrong') }, guarded);
   await until('the refusal', () => stranger.reasons.length > 0);
@@ -131,7 +152,7 @@ test('a frame that is too large ends its own connection with a code and words', 
   const owner = await written('large', 'small');
   const closed = new Promise((resolve) => {
     const socket = new WebSocket(`ws://127.0.0.1:${server.port}/y/large`);
-    socket.on('open', () => socket.send(Buffer.alloc((64 << 20) + 1)));
+    socket.on('open', () => socket.send(Buffer.alloc((32 << 20) + 1)));
     socket.on('close', (code, reason) => resolve({ code, reason: `${reason}` }));
     socket.on('error', () => {}); // what could not be sent any more
   });
@@ -157,9 +178,16 @@ test('client ids of all sizes meet, in updates that yjs and yrs made', async () 
   const { id } = await server.api('POST', '/documents/import', { title: 'Ids', markdown: 'made by yrs' });
   const ids = [1, 2 ** 31, 2 ** 32 - 1, 2 ** 32 + 5, 2 ** 53 - 1];
   const clients = ids.map((clientID, n) => {
-    const client = keep(n % 2 ? yWebsocket(server, id) : hocuspocus(server, id));
-    client.doc.clientID = clientID;
-    return client;
+    const doc = new Y.Doc();
+    doc.clientID = clientID;
+    if (n % 2) {
+      const provider = new WebsocketProvider(`ws://127.0.0.1:${server.port}/y`, id, doc, { WebSocketPolyfill: WebSocket, disableBc: true });
+      keep({ doc, close: () => provider.destroy() });
+    } else {
+      const client = keep(hocuspocus(server, id, { document: doc }));
+      keep({ doc, close: () => client.doc.destroy() });
+    }
+    return { doc, text: () => doc.getXmlFragment('default').get(0).get(0) };
   });
   for (const client of clients) await until('it reads', () => plain(client.doc).includes('made by yrs'));
   // All at the same place, at once.

@@ -75,7 +75,7 @@ impl Case {
     fn new(seed: u64, node: &mut Node, closely: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let taste = Taste {
-            marks: rng.random_bool(0.5) && setting::<u8>("MARKS").is_none_or(|marks| marks > 0),
+            marks: rng.random_bool(0.5),
             crowded: rng.random_bool(0.4),
         };
         let clients = (0..4)
@@ -266,6 +266,28 @@ fn yjs_and_yrs_come_to_the_same() {
         "{count} cases in {:.1} s, {marks} of them with marks",
         began.elapsed().as_secs_f64()
     );
+}
+
+/// The comparison must be able to fail: one letter that only the relay's copy has.
+#[test]
+fn copies_that_are_apart_are_noticed() {
+    let mut node = Node::start();
+    let mut case = Case::new(1, &mut node, false);
+    for round in 0..6 {
+        case.begin_round(&mut node, round > 2);
+        let mut answers = node.ask().into_iter();
+        case.end_round(&mut answers);
+    }
+    for name in case.clients.iter().filter_map(|client| client.name.as_ref()) {
+        node.say(json!(["state", name]));
+    }
+    let answers = node.ask();
+    case.check(&mut answers.clone().into_iter());
+    let text = case.relay.get_or_insert_text("t");
+    text.insert(&mut case.relay.transact_mut(), 0, "x");
+    let check = std::panic::AssertUnwindSafe(|| case.check(&mut answers.into_iter()));
+    let said = cut::quietly(|| std::panic::catch_unwind(check));
+    assert!(said.is_err());
 }
 
 /// Three copies get each other's updates in any order and then each other's whole: nothing is held back for ever, and all

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crdt::Replica;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::Barrier;
 
 use crate::client::{Client, append_to, text_of};
 use crate::process::{Process, command, free_port};
@@ -42,14 +43,16 @@ impl Writer {
     }
 
     /// Writes until the server is gone, and then reads what it had still said.
-    async fn write(&mut self, server: String, seed: u64) {
+    async fn write(&mut self, server: String, seed: u64, all: &Barrier) {
         let mut rng = StdRng::seed_from_u64(seed);
         let replica = self
             .replica
             .take()
             .unwrap_or_else(|| Replica::new(rand::random()));
-        let connected = Client::hocuspocus_with(&server, self.doc, "", replica).await;
-        let Ok(mut client) = connected else { return };
+        let mut client = Client::hocuspocus_with(&server, self.doc, "", replica)
+            .await
+            .unwrap();
+        all.wait().await;
         // The handshake's acknowledgement covers all that was written before.
         let before = self.written;
         let mut alive = true;
@@ -181,21 +184,25 @@ async fn crash_after_crash_nothing_acknowledged_is_lost_and_nothing_doubled() {
                     writer.check(&words, &run);
                 }
             }
-            let pause = Duration::from_millis(rng.random_range(2..90));
+            let pause = Duration::from_millis(rng.random_range(0..90));
             let seeds: Vec<u64> = writers.iter().map(|_| rng.random()).collect();
+            let writers_and_killer = writers.len() + 1;
             let [first, second, third] = &mut writers[..] else {
                 unreachable!()
             };
+            // From when everybody is let in: the handshakes may be cut short as well.
+            let all = Barrier::new(writers_and_killer);
             let kill = async {
+                all.wait().await;
                 tokio::time::sleep(pause).await;
                 server.kill();
             };
             let address = format!("ws://127.0.0.1:{port}");
             tokio::join!(
                 kill,
-                first.write(address.clone(), seeds[0]),
-                second.write(address.clone(), seeds[1]),
-                third.write(address, seeds[2])
+                first.write(address.clone(), seeds[0], &all),
+                second.write(address.clone(), seeds[1], &all),
+                third.write(address, seeds[2], &all)
             );
             if rng.random_bool(0.4) {
                 tear(folder.path(), &mut rng);
