@@ -151,7 +151,7 @@ impl Token {
             "expiresIn": self.expires_in.as_secs(),
         });
         let made = self.server.ask("POST", &["tokens"], Some(body)).await?;
-        Ok(format!("{}\n", made["token"].as_str().unwrap_or_default()))
+        Ok(format!("{}\n", text(&made, "token")))
     }
 }
 
@@ -177,23 +177,21 @@ impl Share {
         };
         let body = json!({"role": self.role, "label": self.label, "expiresAt": self.expires_in.map(until)});
         let made = self.server.ask("POST", &path, Some(body)).await?;
-        Ok(format!("{}\n", made["url"].as_str().unwrap_or_default()))
+        Ok(format!("{}\n", text(&made, "url")))
     }
+}
+
+/// A text of an answer, or a dash.
+fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
+    answer.get(name).and_then(Value::as_str).unwrap_or("-")
 }
 
 /// One link: its id, role, end and address.
 fn line(link: &Value) -> String {
-    let text = |name: &str| link[name].as_str().unwrap_or("-").to_owned();
-    let until = link["expiresAt"]
-        .as_u64()
-        .map_or_else(|| "-".to_owned(), |at| at.to_string());
-    format!(
-        "{}\t{}\t{until}\t{}\t{}\n",
-        text("id"),
-        text("role"),
-        text("label"),
-        text("url")
-    )
+    let until = link.get("expiresAt").and_then(Value::as_u64);
+    let until = until.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let [id, role, label, url] = ["id", "role", "label", "url"].map(|name| text(link, name));
+    format!("{id}\t{role}\t{until}\t{label}\t{url}\n")
 }
 
 impl Server {
@@ -220,10 +218,7 @@ impl Server {
         if (200..300).contains(&answer.status) {
             return Ok(json);
         }
-        let words = json["message"]
-            .as_str()
-            .unwrap_or("it gives no reason")
-            .to_owned();
+        let words = text(&json, "message");
         anyhow::bail!("the server answers {}: {words}", answer.status)
     }
 }

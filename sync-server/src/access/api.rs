@@ -215,11 +215,6 @@ enum RoleOrNone {
 mod none {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(
-        clippy::ref_option,
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde's signature"
-    )]
     pub(super) fn serialize<S: Serializer>(_: &Option<()>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("none")
     }

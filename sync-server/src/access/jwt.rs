@@ -277,7 +277,7 @@ impl Verifier {
             }
             checked => checked?,
         };
-        self.read(payload, now)
+        Self::read(payload, now)
     }
 
     /// A token of this server.
@@ -317,9 +317,11 @@ impl Verifier {
                 Ok(data) => return Ok(data.claims),
                 Err(error) => match error.kind() {
                     jsonwebtoken::errors::ErrorKind::InvalidSignature => {}
-                    jsonwebtoken::errors::ErrorKind::InvalidIssuer => problem = "it is by another issuer",
+                    jsonwebtoken::errors::ErrorKind::InvalidIssuer => {
+                        problem = "it is by another issuer";
+                    }
                     jsonwebtoken::errors::ErrorKind::InvalidAudience => {
-                        problem = "it is for another audience"
+                        problem = "it is for another audience";
                     }
                     jsonwebtoken::errors::ErrorKind::MissingRequiredClaim(_) => {
                         problem = "its issuer or audience is missing";
@@ -386,8 +388,7 @@ impl Verifier {
         Ok(keys.collect())
     }
 
-    #[expect(clippy::unused_self, reason = "reads better beside `check`")]
-    fn read(&self, payload: Payload, now: Timestamp) -> Result<Token, AccessError> {
+    fn read(payload: Payload, now: Timestamp) -> Result<Token, AccessError> {
         check_sub(&payload.sub)?;
         let expires = milliseconds(payload.exp).ok_or(AccessError::TokenBad("its time is no time"))?;
         if expires <= now {
@@ -440,15 +441,10 @@ fn check_sub(sub: &str) -> Result<(), AccessError> {
     Ok(())
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked"
-)]
 fn milliseconds(seconds: f64) -> Option<Timestamp> {
     (0.0..1e13)
         .contains(&seconds)
-        .then(|| Timestamp((seconds * 1000.0) as u64))
+        .then_some(Timestamp((seconds * 1000.0) as u64))
 }
 
 const fn family(algorithm: Algorithm) -> AlgorithmFamily {

@@ -270,8 +270,10 @@ mod tests {
 
     #[test]
     fn bare_connections_of_an_address_are_counted_too() {
-        let mut limits = Limits::default();
-        limits.connections_per_address = 1;
+        let limits = Limits {
+            connections_per_address: 1,
+            ..Limits::default()
+        };
         let traffic = Traffic::new(Arc::new(limits));
         let peer = |address: &str| traffic.accept(address.parse().unwrap());
         let taken = [peer("192.0.2.1:1"), peer("192.0.2.1:2")];

@@ -209,6 +209,38 @@ async fn what_an_owner_sets_for_somebody_holds_at_once() {
     margin
         .until("refused in the margin", |client| client.denied.is_some())
         .await;
+    // Shut out, whatever the token says.
+    ask(&served, "PUT", &path("ada"), "own", json!({"role": "none"})).await;
+    let closed = margin.until_closed().await.unwrap();
+    assert_eq!(
+        (
+            u16::from(closed.code),
+            closed.reason.contains("taken your access away")
+        ),
+        (4403, true)
+    );
+    body.until("told", |client| client.denied.is_some()).await;
+    assert_eq!(
+        ask(&served, "DELETE", &path("ada"), "own", Value::Null).await.0,
+        204
+    );
+    Client::hocuspocus(&served.ws(), &doc, &ada).await;
+    for bad in [json!({"role": "king"}), json!({}), json!("x")] {
+        assert_eq!(
+            ask(&served, "PUT", &path("ada"), "own", bad.clone()).await.0,
+            400,
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_owner_lets_people_in_who_share_in_turn() {
+    let served = Served::start(guarded()).await;
+    let doc = document(&served).await;
+    let path = |sub: &str| format!("/documents/{doc}/members/{sub}");
+    let ada = token("ada", &doc, "editor");
+    ask(&served, "PUT", &path("ada"), "own", json!({"role": "owner"})).await;
     // As an owner she may share, too.
     let (status, _) = ask(
         &served,
@@ -250,29 +282,6 @@ async fn what_an_owner_sets_for_somebody_holds_at_once() {
         .map(|member| member["sub"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["ada", "gil"]);
-    // Shut out, whatever the token says.
-    ask(&served, "PUT", &path("ada"), "own", json!({"role": "none"})).await;
-    let closed = margin.until_closed().await.unwrap();
-    assert_eq!(
-        (
-            u16::from(closed.code),
-            closed.reason.contains("taken your access away")
-        ),
-        (4403, true)
-    );
-    body.until("told", |client| client.denied.is_some()).await;
-    assert_eq!(
-        ask(&served, "DELETE", &path("ada"), "own", Value::Null).await.0,
-        204
-    );
-    Client::hocuspocus(&served.ws(), &doc, &ada).await;
-    for bad in [json!({"role": "king"}), json!({}), json!("x")] {
-        assert_eq!(
-            ask(&served, "PUT", &path("ada"), "own", bad.clone()).await.0,
-            400,
-            "{bad}"
-        );
-    }
 }
 
 #[tokio::test]
