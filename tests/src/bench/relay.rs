@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::candidate::{Candidate, Kind};
 use super::paper::Paper;
@@ -172,7 +172,8 @@ pub async fn run(options: &Options) -> anyhow::Result<usize> {
 
     let mut report = Report::default();
     let mut failed = Vec::new();
-    for work in Work::ALL {
+    let mut ours_failed = None;
+    'all: for work in Work::ALL {
         if !options.work.is_empty() && !options.work.contains(&work) {
             continue;
         }
@@ -189,7 +190,8 @@ pub async fn run(options: &Options) -> anyhow::Result<usize> {
                         }
                     }
                     Err(error) if candidate.kind() == Kind::Ours => {
-                        return Err(error).with_context(|| format!("{work:?} with {name}"));
+                        ours_failed = Some(error.context(format!("{work:?} with {name}")));
+                        break 'all;
                     }
                     Err(error) => failed.push(format!("{work:?} with {name}: {error:#}")),
                 }
@@ -211,7 +213,7 @@ pub async fn run(options: &Options) -> anyhow::Result<usize> {
         "{met} bars met, {not_met} not met. Where the load's own CPU is over 90 % of a core, the rate is the load's, not the \
          server's: look at the CPU of a delivery instead."
     );
-    Ok(not_met)
+    ours_failed.map_or(Ok(not_met), Err)
 }
 
 fn introduce(candidates: &[Candidate], missing: &[String], plan: &Plan) {

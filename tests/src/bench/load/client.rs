@@ -1,5 +1,7 @@
 //! A client that counts updates instead of applying them, in the two dialects that the servers speak.
 
+use futures_util::future::try_join_all;
+
 use super::wire::{self, Reader, Writer};
 
 /// Message types of [y-protocols](https://github.com/yjs/y-protocols/blob/master/PROTOCOL.md) and of Hocuspocus.
@@ -15,6 +17,9 @@ const STEP_2: u8 = 1;
 const UPDATE: u8 = 2;
 
 const AUTHENTICATED: u8 = 2;
+
+/// Connections that are made at once.
+const JOIN_AT_ONCE: usize = 32;
 
 /// A document on a server of this machine.
 #[derive(Debug, Clone)]
@@ -96,6 +101,18 @@ pub async fn join(address: &Address) -> anyhow::Result<(Sender, Receiver)> {
     let (sender, mut receiver) = connect(address).await?;
     receiver.step_2().await?;
     Ok((sender, receiver))
+}
+
+/// [`join`] for many at once, a few at a time: on a busy machine each takes its turn several times.
+///
+/// # Errors
+/// As [`connect_with`].
+pub async fn join_all(addresses: &[Address]) -> anyhow::Result<Vec<(Sender, Receiver)>> {
+    let mut joined = Vec::with_capacity(addresses.len());
+    for some in addresses.chunks(JOIN_AT_ONCE) {
+        joined.extend(try_join_all(some.iter().map(join)).await?);
+    }
+    Ok(joined)
 }
 
 impl Sender {

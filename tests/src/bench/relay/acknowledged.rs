@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 
 use super::super::candidate::Candidate;
@@ -116,8 +117,13 @@ pub(super) async fn crash(candidate: &Candidate, plan: &Plan) -> anyhow::Result<
     tasks.shutdown().await;
     let server = candidate.start(data.path(), plan.pinned)?;
     let (mut acknowledged, mut lost) = (0, 0);
-    for ((name, _), before) in safe.iter().zip(before) {
-        let found = found(&server.address(name), before).await?;
+    let found = try_join_all(
+        safe.iter()
+            .zip(&before)
+            .map(async |((name, _), before)| found(&server.address(name), *before).await),
+    )
+    .await?;
+    for (before, found) in before.into_iter().zip(found) {
         acknowledged += before;
         lost += before.saturating_sub(found);
     }

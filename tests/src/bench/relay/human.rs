@@ -8,7 +8,7 @@ use anyhow::ensure;
 use tokio::task::JoinSet;
 
 use super::super::candidate::Candidate;
-use super::super::load::client::{Incoming, Receiver, Sender, join};
+use super::super::load::client::{Incoming, Receiver, Sender, join_all};
 use super::super::load::letters::{Typist, reached};
 use super::super::stats::{Histogram, Meter};
 use super::{Measures, PATIENCE, Plan, Row};
@@ -74,7 +74,7 @@ pub(super) async fn many(candidate: &Candidate, plan: &Plan) -> anyhow::Result<M
 }
 
 async fn run(candidate: &Candidate, plan: &Plan, shape: Shape) -> anyhow::Result<Measures> {
-    let measured = Duration::from_millis(if plan.quick { 1500 } else { 6000 });
+    let measured = Duration::from_millis(if plan.quick { 1000 } else { 6000 });
     let warm_up = Duration::from_millis(if plan.quick { 500 } else { 2000 });
     let data = tempfile::tempdir()?;
     let server = candidate.start(data.path(), plan.pinned)?;
@@ -94,8 +94,7 @@ async fn run(candidate: &Candidate, plan: &Plan, shape: Shape) -> anyhow::Result
         });
         let address = server.address(&format!("human-{index}"));
         let mut people = Vec::new();
-        for me in 0..PEOPLE {
-            let (sender, receiver) = join(&address).await?;
+        for (me, (sender, receiver)) in join_all(&vec![address; PEOPLE]).await?.into_iter().enumerate() {
             people.push(sender);
             readers.spawn(read(
                 receiver,

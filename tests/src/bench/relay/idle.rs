@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::super::candidate::{Candidate, Running};
-use super::super::load::client::{Receiver, Sender, join};
+use super::super::load::client::{Receiver, Sender, join_all};
 use super::super::load::letters::Typist;
 use super::super::stats::resident_kib;
 use super::{Measures, Plan, Row};
@@ -25,18 +25,17 @@ pub(super) async fn run(candidate: &Candidate, plan: &Plan) -> anyhow::Result<Me
     // One client each, then the others: what the second step takes is the connections' alone.
     let mut open = Vec::new();
     let mut connect = async |clients: usize, write: bool| {
-        for document in 0..documents {
-            let address = server.address(&format!("idle-{document}"));
-            for _ in 0..clients {
-                let (sender, receiver) = join(&address).await?;
-                if write {
-                    let mut typist = Typist::new(1 + document as u64);
-                    for _ in 0..LETTERS {
-                        sender.update(&typist.key()).await?;
-                    }
+        let addresses: Vec<_> = (0..documents * clients)
+            .map(|client| server.address(&format!("idle-{}", client / clients)))
+            .collect();
+        for (client, (sender, receiver)) in join_all(&addresses).await?.into_iter().enumerate() {
+            if write {
+                let mut typist = Typist::new(1 + client as u64);
+                for _ in 0..LETTERS {
+                    sender.update(&typist.key()).await?;
                 }
-                open.push(listen(sender, receiver));
             }
+            open.push(listen(sender, receiver));
         }
         anyhow::Ok(())
     };

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::super::candidate::Candidate;
-use super::super::load::client::{Incoming, Receiver, join};
+use super::super::load::client::{Incoming, Receiver, join_all};
 use super::super::load::letters::{Typist, reached};
 use super::super::stats::Meter;
 use super::{Measures, PATIENCE, Plan, Row};
@@ -58,11 +58,11 @@ pub(super) async fn run(candidate: &Candidate, plan: &Plan) -> anyhow::Result<Me
             readers: (1..CLIENTS).map(|_| AtomicU64::new(0)).collect(),
             changed: Notify::new(),
         });
-        for reader in 0..CLIENTS - 1 {
-            let (_, receiver) = join(&address).await?;
+        let mut clients = join_all(&vec![address; CLIENTS]).await?;
+        let (sender, mut receiver) = clients.pop().context("a document without a writer")?;
+        for (reader, (_, receiver)) in clients.into_iter().enumerate() {
             readers.spawn(read(receiver, Arc::clone(&progress), reader, me));
         }
-        let (sender, mut receiver) = join(&address).await?;
         // A writer that does not read would be cut off for being slow.
         readers.spawn(async move {
             loop {

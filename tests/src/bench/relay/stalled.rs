@@ -20,7 +20,7 @@ const WRITER: u64 = 77;
 /// # Errors
 /// When somebody who does read is cut off, or does not get everything.
 pub(super) async fn run(candidate: &Candidate, plan: &Plan) -> anyhow::Result<Measures> {
-    let edits = if plan.quick { 2000 } else { 6000 };
+    let edits = if plan.quick { 1200 } else { 6000 };
     let data = tempfile::tempdir()?;
     let server = candidate.start(data.path(), plan.pinned)?;
     let address = server.address("stalled");
@@ -46,7 +46,9 @@ pub(super) async fn run(candidate: &Candidate, plan: &Plan) -> anyhow::Result<Me
         while seen <= edit {
             let incoming = tokio::time::timeout(PATIENCE, reader.next())
                 .await
-                .context("the reader that reads gets nothing any more")??;
+                .with_context(|| {
+                    format!("the reader that reads gets nothing after {seen} of {edits} edits")
+                })??;
             if let Incoming::Update(update) | Incoming::Step2(update) = incoming {
                 reached(update, |client, clock| {
                     if client == WRITER {
