@@ -130,7 +130,11 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
         model: Some(info.name.clone()),
     };
     let urls = address.urls(&doc, &identity, arguments.key.as_deref());
-    let mut peer = AiPeer::new(identity, Arc::clone(&generator), Config::new(Clock::new(clock::now)));
+    let mut peer = AiPeer::new(
+        identity,
+        Arc::clone(&generator),
+        Config::new(Clock::new(clock::now)),
+    );
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         interrupted().await;
