@@ -8,7 +8,7 @@ use model::{Artifact, Locations};
 use proptest::prelude::*;
 
 use crate::golden::check_against_llama_cpp;
-use crate::support::{engine, json, log_softmax, tests_folder};
+use crate::support::{engine, json, log_softmax, put, tests_folder};
 
 fn small(family: &str) -> PathBuf {
     tests_folder().join("gguf").join(format!("{family}.gguf"))
@@ -172,7 +172,7 @@ fn what_is_not_handled_is_refused_by_name() {
             .position(|window| window == from)
             .unwrap();
         bytes[at..at + to.len()].copy_from_slice(to);
-        std::fs::write(&file, bytes).unwrap();
+        put(&file, &bytes);
         convert(&file, folder.path(), ConvertOptions::default(), &mut |_, _| true)
             .unwrap_err()
             .to_string()
@@ -202,11 +202,11 @@ proptest! {
         let file = folder.path().join("damaged.gguf");
         let mut bytes = std::fs::read(small("llama")).unwrap();
         bytes[at] = byte;
-        std::fs::write(&file, &bytes).unwrap();
+        put(&file, &bytes);
         if GgufFile::open(&file).is_ok() {
             let _ = model::gguf::family::Family::of(&GgufFile::open(&file).unwrap(), 64);
         }
-        std::fs::write(&file, &bytes[..cut]).unwrap();
+        put(&file, &bytes[..cut]);
         prop_assert!(GgufFile::open(&file).is_err());
     }
 }
