@@ -169,12 +169,9 @@ async function fetchEngine() {
   const item = engineWanted();
   const wheel = await download(item, downloads);
   const partial = `${engineFolder}.partial`;
-  await unpack(wheel, partial, (name) => item.files.includes(name));
-  const files = {};
-  for (const name of item.files) {
-    await chmod(join(partial, name), 0o755);
-    files[name] = await sha256(join(partial, name));
-  }
+  await unpack(wheel, partial, (name) => !item.leave.includes(name));
+  await chmod(join(partial, item.program), 0o755);
+  const files = { [item.program]: await sha256(join(partial, item.program)) };
   await writeFile(join(partial, 'installed.json'), JSON.stringify({ package: item.package, files }, null, 2));
   await replace(partial, engineFolder);
   // what it is given to run: the file that the default model was made of

@@ -29,6 +29,9 @@ impl std::fmt::Debug for Matrices<'_> {
     }
 }
 
+/// What is done with each row.
+type EachRow<'a> = &'a mut dyn FnMut(&Tensor, &[u8]) -> Result<(), GgufError>;
+
 /// A matrix of codes in the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -245,11 +248,7 @@ impl<'a> Matrices<'a> {
     }
 
     /// Goes through a tensor's rows in Hugging Face's order.
-    fn rows(
-        &mut self,
-        name: &str,
-        each: &mut dyn FnMut(&Tensor, &[u8]) -> Result<(), GgufError>,
-    ) -> Result<(), GgufError> {
+    fn rows(&mut self, name: &str, each: EachRow<'_>) -> Result<(), GgufError> {
         let tensor = self.gguf.tensor(name)?;
         let shuffled = self.family.shuffled_rows(name);
         if shuffled.is_some_and(|head| !tensor.rows.is_multiple_of(head)) {

@@ -8,7 +8,7 @@ use model::{Artifact, Locations};
 use proptest::prelude::*;
 
 use crate::golden::check_against_llama_cpp;
-use crate::support::{engine, json, log_softmax, tests_folder};
+use crate::support::{engine, json, log_softmax, put, tests_folder};
 
 fn small(family: &str) -> PathBuf {
     tests_folder().join("gguf").join(format!("{family}.gguf"))
@@ -60,12 +60,22 @@ fn blocks_say_what_the_gguf_package_reads() {
 #[test]
 fn every_family_scores_as_llama_cpp_does() {
     let fixture = json("families.json");
-    for family in ["llama", "qwen2", "qwen3", "gemma3"] {
+    // How far a log-probability may be off, in 32 bits and in 8. llama.cpp rounds activations to 8 bits always; numpy's
+    // scores for Qwen 3 are exact, go up to 44, and one of its matrices is F16, which `exact` rounds too.
+    for (family, full, rounded) in [
+        ("llama", 0.35, 0.4),
+        ("qwen2", 0.35, 0.4),
+        ("qwen3", 0.01, 1.2),
+        ("gemma3", 0.35, 0.4),
+    ] {
         let case = &fixture[family];
         let tokens: Vec<u32> = serde_json::from_value(case["tokens"].clone()).unwrap();
         let expected: Vec<Vec<f32>> = serde_json::from_value(case["scores"].clone()).unwrap();
-        // (variant, how far a log-probability may be off): llama.cpp itself rounds activations to 8 bits
-        for (variant, near) in [(Variant::Fp32, 0.05), (Variant::Exact, 0.1), (Variant::Q8, 0.1)] {
+        for (variant, near) in [
+            (Variant::Fp32, full),
+            (Variant::Exact, rounded),
+            (Variant::Q8, rounded),
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let mut engine = engine(&converted(&small(family), variant, folder.path()));
             assert!(engine.is_in_place(), "{family}");
@@ -162,7 +172,7 @@ fn what_is_not_handled_is_refused_by_name() {
             .position(|window| window == from)
             .unwrap();
         bytes[at..at + to.len()].copy_from_slice(to);
-        std::fs::write(&file, bytes).unwrap();
+        put(&file, &bytes);
         convert(&file, folder.path(), ConvertOptions::default(), &mut |_, _| true)
             .unwrap_err()
             .to_string()
@@ -192,11 +202,11 @@ proptest! {
         let file = folder.path().join("damaged.gguf");
         let mut bytes = std::fs::read(small("llama")).unwrap();
         bytes[at] = byte;
-        std::fs::write(&file, &bytes).unwrap();
+        put(&file, &bytes);
         if GgufFile::open(&file).is_ok() {
             let _ = model::gguf::family::Family::of(&GgufFile::open(&file).unwrap(), 64);
         }
-        std::fs::write(&file, &bytes[..cut]).unwrap();
+        put(&file, &bytes[..cut]);
         prop_assert!(GgufFile::open(&file).is_err());
     }
 }

@@ -8,7 +8,7 @@ use model::manager::{DownloadError, Fit, Hub, HubChoice, Library, ManagerError, 
 use sha2::{Digest, Sha256};
 
 use crate::http_server::{Asked, Reply, Server};
-use crate::support::{tests_folder, tiny};
+use crate::support::{put, tests_folder, tiny};
 
 const COMMIT: &str = "0123abcd";
 const GRAPH: &str = "onnx/model.onnx";
@@ -128,7 +128,7 @@ async fn a_download_that_breaks_off_goes_on_and_is_listed_only_when_whole() {
         matches!(add(&library, &hub(&server, 1)).await, Err(ManagerError::Exists(name)) if name == "tiny")
     );
 
-    std::fs::write(model.artifact.folder.join("config.json"), "{}").unwrap();
+    put(&model.artifact.folder.join("config.json"), b"{}");
     assert_eq!(
         library.verify("tiny").unwrap(),
         Verdict::Changed(vec!["config.json".into()])

@@ -59,3 +59,9 @@ pub(crate) fn log_softmax(scores: &[f32]) -> Vec<f64> {
     let sum: f64 = scores.iter().map(|s| f64::from(s - top).exp()).sum();
     scores.iter().map(|s| f64::from(s - top) - sum.ln()).collect()
 }
+
+/// Writes a file of a test's own folder.
+pub(crate) fn put(file: &Path, bytes: &[u8]) {
+    let mut file = std::fs::File::create(file).unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+}
