@@ -43,7 +43,7 @@ export function hocuspocus(server, name, { token = '', socket, ...handlers } = {
 /** One WebSocket for several documents. */
 export function hocuspocusSocket(server) {
   return new HocuspocusProviderWebsocket({
-    url: `ws://127.0.0.1:${server.port}/hocuspocus`, WebSocketPolyfill: WebSocket, delay: 100, maxDelay: 500, jitter: false,
+    url: `ws://127.0.0.1:${server.port}/hocuspocus`, WebSocketPolyfill: WebSocket, delay: 100, minDelay: 100, maxDelay: 500, jitter: false,
   });
 }
 
