@@ -69,7 +69,8 @@ pub(crate) async fn api_request(
 #[tauri::command]
 pub(crate) async fn follow_link(url: String) -> Result<(), IpcError> {
     let address = outside::address(&url)?;
-    open::that_detached(address.as_str()).map_err(|error| IpcError::system("the link cannot be opened", &error))
+    open::that_detached(address.as_str())
+        .map_err(|error| IpcError::system("the link cannot be opened", &error))
 }
 
 /// Writes a text file into the person's folder for downloads, under a name that nothing there has; answers its path.

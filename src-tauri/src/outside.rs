@@ -82,11 +82,7 @@ fn file_name(title: &str) -> String {
         })
         .collect();
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = words
-        .trim_matches('.')
-        .chars()
-        .take(LONGEST_NAME)
-        .collect();
+    let short: String = words.trim_matches('.').chars().take(LONGEST_NAME).collect();
     match short.trim() {
         "" => "Document".to_owned(),
         short => short.to_owned(),
@@ -134,7 +130,10 @@ mod tests {
     fn a_title_cannot_leave_the_folder() {
         for title in ["../../etc/passwd", "..", "/", "a\\..\\b", "\0", ""] {
             let name = file_name(title);
-            assert!(!name.contains(['/', '\\']) && name != ".." && !name.is_empty(), "{title}: {name}");
+            assert!(
+                !name.contains(['/', '\\']) && name != ".." && !name.is_empty(),
+                "{title}: {name}"
+            );
         }
         assert_eq!(file_name(&"ü".repeat(300)).chars().count(), LONGEST_NAME);
     }

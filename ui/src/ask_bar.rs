@@ -145,7 +145,11 @@ fn OpenBar() -> impl IntoView {
                     .to_owned(),
             )
         } else if session.ai_peers().is_empty() {
-            Some(shell.server.with(|status| server::absence(status.as_ref()).sentence()))
+            Some(
+                shell
+                    .server
+                    .with(|status| server::absence(status.as_ref()).sentence()),
+            )
         } else {
             None
         }

@@ -203,8 +203,7 @@ pub(crate) fn turn_around(root: &web_sys::Element, backwards: bool) -> bool {
 /// Resolves after some milliseconds.
 pub(crate) async fn sleep(milliseconds: i32) {
     let timer = js_sys::Promise::new(&mut |resolve, _reject| {
-        let _no_page = window()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
+        let _no_page = window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
     });
     let _never_rejected = JsFuture::from(timer).await;
 }

@@ -33,7 +33,11 @@ pub(crate) fn CardView(
             .unwrap_or_default()
     });
     let focused_id = id.clone();
-    let has_focus = Signal::derive(move || session.focused.with(|focused| focused.as_ref() == Some(&focused_id)));
+    let has_focus = Signal::derive(move || {
+        session
+            .focused
+            .with(|focused| focused.as_ref() == Some(&focused_id))
+    });
     let on_key = {
         let id = id.clone();
         move |event: ev::KeyboardEvent| {
@@ -236,7 +240,9 @@ fn Actions(card: Memo<Card>) -> impl IntoView {
             session.may_ask(),
         )
     });
-    let busy = Signal::derive(move || card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id))));
+    let busy = Signal::derive(move || {
+        card.with(|card| session.deciding.with(|deciding| deciding.contains(&card.id)))
+    });
     view! {
         <div class="card-actions" aria-busy=move || busy.get().to_string()>
             {move || {
@@ -292,7 +298,11 @@ fn focus_next(id: &str) {
 
 /// A shortcut as `aria-keyshortcuts` has it.
 fn keys(key: &str) -> String {
-    let command = if browser::has_command_key() { "Meta" } else { "Control" };
+    let command = if browser::has_command_key() {
+        "Meta"
+    } else {
+        "Control"
+    };
     format!("{command}+{key}")
 }
 

@@ -103,7 +103,14 @@ pub(crate) fn DocList() -> impl IntoView {
     on_cleanup(move || back.remove());
     // Links to other servers come and go by themselves.
     let is_linked = move || matches!(&*choices.listing.read_untracked(), Listing::Here(all) if all.iter().any(|one| one.link.is_some()));
-    if let Ok(timer) = set_interval_with_handle(move || if is_linked() { choices.load() }, LOOK) {
+    if let Ok(timer) = set_interval_with_handle(
+        move || {
+            if is_linked() {
+                choices.load()
+            }
+        },
+        LOOK,
+    ) {
         on_cleanup(move || timer.clear());
     }
     view! {

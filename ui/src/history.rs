@@ -26,7 +26,10 @@ struct Versions {
 
 impl Versions {
     fn path(self, rest: &str) -> String {
-        format!("/documents/{}/versions{rest}", route::encode(&self.doc.get_value()))
+        format!(
+            "/documents/{}/versions{rest}",
+            route::encode(&self.doc.get_value())
+        )
     }
 
     fn load(self) {
@@ -180,13 +183,18 @@ fn GoBack() -> impl IntoView {
     let shell = expect_context::<Shell>();
     let versions = expect_context::<Versions>();
     let go = move |_| {
-        let Some(number) = versions.chosen.get_untracked() else { return };
+        let Some(number) = versions.chosen.get_untracked() else {
+            return;
+        };
         let path = versions.path(&format!("/{number}/restore"));
         spawn_local(async move {
             match editor::post::<Value>(&path, json!({})).await {
                 Ok(_) => {
                     session.looking_back.try_set(false);
-                    shell.notices.tell(Level::Info, "The text is as it was then. What was there before is kept as a version.");
+                    shell.notices.tell(
+                        Level::Info,
+                        "The text is as it was then. What was there before is kept as a version.",
+                    );
                 }
                 Err(error) => shell.notices.fail(error.message),
             }

@@ -59,9 +59,9 @@ mod link_dialog;
 #[cfg(target_arch = "wasm32")]
 mod margin;
 #[cfg(target_arch = "wasm32")]
-mod menu;
-#[cfg(target_arch = "wasm32")]
 mod markdown_files;
+#[cfg(target_arch = "wasm32")]
+mod menu;
 #[cfg(target_arch = "wasm32")]
 mod model_report;
 #[cfg(target_arch = "wasm32")]

@@ -35,7 +35,9 @@ pub(crate) fn save(shell: Shell, doc: String, title: String) {
 pub(crate) fn copy(shell: Shell, doc: String) {
     spawn_local(async move {
         match editor::markdown(&doc).await {
-            Ok(text) if browser::copy(&text).await => shell.notices.tell(Level::Info, "The text is copied as Markdown."),
+            Ok(text) if browser::copy(&text).await => {
+                shell.notices.tell(Level::Info, "The text is copied as Markdown.")
+            }
             Ok(_) => shell.notices.tell(
                 Level::Warning,
                 "The browser does not let Inkling copy here. Save the text as a file instead.",
@@ -52,7 +54,9 @@ pub(crate) fn ImportButton(done: Callback<Document>) -> impl IntoView {
     let chooser = NodeRef::<html::Input>::new();
     let busy = RwSignal::new(false);
     let chosen = move |_| {
-        let Some(chooser) = chooser.get_untracked() else { return };
+        let Some(chooser) = chooser.get_untracked() else {
+            return;
+        };
         let files = chooser.files().map(|list| {
             (0..list.length())
                 .filter_map(|index| list.get(index))

@@ -27,7 +27,11 @@ pub(crate) fn kept(doc: &str) -> Option<String> {
 
 /// The dialog; `opened` gets the document once it has arrived.
 #[component]
-pub(crate) fn OpenLinkDialog(open: RwSignal<bool>, opened: Callback<Document>, changed: Callback<()>) -> impl IntoView {
+pub(crate) fn OpenLinkDialog(
+    open: RwSignal<bool>,
+    opened: Callback<Document>,
+    changed: Callback<()>,
+) -> impl IntoView {
     let url = RwSignal::new(String::new());
     let trouble = RwSignal::new(None::<String>);
     let asking = RwSignal::new(None::<String>);

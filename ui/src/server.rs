@@ -310,7 +310,10 @@ mod tests {
         assert_eq!(link_try("h", Some("offline"), true), LinkTry::Waiting);
         assert_eq!(link_try("h", None, true), LinkTry::Waiting);
         assert_eq!(link_try("h", Some("connected"), false), LinkTry::Open);
-        for (state, patient, words) in [("refused", true, "does not let you in"), ("offline", false, "cannot be reached")] {
+        for (state, patient, words) in [
+            ("refused", true, "does not let you in"),
+            ("offline", false, "cannot be reached"),
+        ] {
             let LinkTry::Failed(said) = link_try("other:1", Some(state), patient) else {
                 panic!("{state}")
             };

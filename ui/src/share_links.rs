@@ -21,7 +21,10 @@ pub(crate) fn ShareLinks() -> impl IntoView {
     let session = expect_context::<Session>();
     let shell = expect_context::<Shell>();
     let links = RwSignal::new(None::<Vec<ShareLink>>);
-    let path = StoredValue::new(format!("/documents/{}/shares", route::encode(&session.doc.get_value())));
+    let path = StoredValue::new(format!(
+        "/documents/{}/shares",
+        route::encode(&session.doc.get_value())
+    ));
     let load = move || {
         spawn_local(async move {
             // Refused, or a relay without links: then there is nothing to show.
@@ -35,7 +38,11 @@ pub(crate) fn ShareLinks() -> impl IntoView {
     let days = RwSignal::new("7".to_owned());
     let make = move |event: ev::SubmitEvent| {
         event.prevent_default();
-        let expires = days.get_untracked().parse::<f64>().ok().map(|days| (browser::now() + days * DAY).round());
+        let expires = days
+            .get_untracked()
+            .parse::<f64>()
+            .ok()
+            .map(|days| (browser::now() + days * DAY).round());
         let body = json!({ "role": role.get_untracked(), "expiresAt": expires });
         spawn_local(async move {
             match editor::post::<ShareLink>(&path.get_value(), body).await {

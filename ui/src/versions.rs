@@ -131,7 +131,10 @@ mod tests {
             {"number":2,"at":1,"by":{"id":"u","name":"Ann","kind":"human"},"kind":"automatic","seq":4}]"#;
         let versions: Vec<Version> = serde_json::from_str(body).unwrap();
         assert_eq!(versions[0].title(), "Before the trip");
-        assert_eq!((versions[0].by.name.as_str(), versions[1].title().as_str()), ("Ann", "Kept by itself"));
+        assert_eq!(
+            (versions[0].by.name.as_str(), versions[1].title().as_str()),
+            ("Ann", "Kept by itself")
+        );
     }
 
     #[test]
