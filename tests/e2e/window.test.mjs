@@ -25,7 +25,10 @@ after(async () => {
   await screen?.stop();
 });
 
-const find = (css) => driver.wait(until.elementLocated(By.css(css)), PATIENCE, `no ${css}`);
+const find = (css) => driver.wait(until.elementLocated(By.css(css)), PATIENCE, `no ${css}`).catch(async (error) => {
+  await picture(driver, 'window-failed');
+  throw error;
+});
 const surface = () => find('.ProseMirror[contenteditable=true]');
 const text = () => driver.executeScript(`
   const paper = document.querySelector('.ProseMirror');
