@@ -38,7 +38,8 @@ pub(crate) fn through(
         let identity = Identity {
             id: "ai".into(),
             name: "Model".into(),
-            kind: PeerKind::Ai,
+            // A room holds a model to its role, so one that may write has to come as somebody else.
+            kind: if writes { PeerKind::Human } else { PeerKind::Ai },
             model: None,
         };
         room.handle(

@@ -140,8 +140,9 @@ impl Watch {
         for effect in effects {
             if let Effect::Append(record) = effect {
                 // Invariant 1: a model writes no body, whatever role it was given.
+                let by_model = before.rights.is_some_and(|(_, kind)| kind == PeerKind::Ai);
                 ensure(
-                    record.author.kind != PeerKind::Ai || record.body.is_none(),
+                    !(by_model || record.author.kind == PeerKind::Ai) || record.body.is_none(),
                     || format!("a model wrote the body, in record {}", record.seq),
                 )?;
                 self.tally.repairs +=

@@ -247,7 +247,7 @@ async fn titles_and_imports_have_a_length_and_leave_nothing_when_refused() {
 #[tokio::test]
 async fn an_import_that_the_room_refuses_leaves_no_document() {
     let mut settings = config();
-    settings.limits.room.max_unsaved = 100;
+    settings.limits.room.max_part = 1000;
     let served = Served::start(settings).await;
     let body = json!({"title": "T", "markdown": "word ".repeat(500)});
     assert_eq!(served.api("POST", "/documents/import", body).await.0, 403);
