@@ -127,7 +127,7 @@ fn list(count: u64, each: &[u8]) -> Vec<u8> {
 
 /// Frames that are small for what they ask for.
 fn attacks() -> Vec<(&'static str, Vec<u8>)> {
-    let many = 2_000_000_u64;
+    let many = 1_000_000_u64;
     let question = protocol::step_1(&StateVector::default());
     let mut blocks = vec![1];
     blocks.extend(list(many, &[]));
