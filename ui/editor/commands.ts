@@ -58,7 +58,7 @@ const COMMANDS: { [name in keyof Commands]: Run } = {
   selectAll: (editor) => editor.chain().focus().selectAll().run(),
   undo: (editor) => editor.chain().focus().undo().run(),
   redo: (editor) => editor.chain().focus().redo().run(),
-  focus: (editor, args) => editor.commands.focus(args["at"] === "start" || args["at"] === "end" ? args["at"] : null),
+  focus: (editor, args) => (args["at"] === "start" || args["at"] === "end" ? editor.commands.focus(args["at"]) : refocus(editor)),
   blur: (editor) => editor.commands.blur(),
 };
 
@@ -69,6 +69,15 @@ const HARMLESS: ReadonlySet<string> = new Set(["focus", "blur", "selectAll"]);
 export function runCommand(editor: Editor, name: string, args: unknown): boolean {
   if (!Object.hasOwn(COMMANDS, name) || (!editor.isEditable && !HARMLESS.has(name))) return false;
   return COMMANDS[name as keyof Commands](editor, record(args)) !== false;
+}
+
+/**
+ * Back to where the caret was. Not by Tiptap's command: in WebKit that first focuses the element alone, which puts the
+ * browser's caret to the document's start, and ours would follow it there.
+ */
+function refocus(editor: Editor): boolean {
+  editor.view.focus();
+  return true;
 }
 
 function setLink(editor: Editor, given: string): boolean {

@@ -10,9 +10,9 @@ import type { EditorEvent } from "../seam.ts";
 import { Session } from "../session.ts";
 import { FakeRelay } from "./relay.ts";
 
-/** Waits until `condition` holds; fails with what it says after 3 s. */
+/** Waits until `condition` holds; fails with what it says after 20 s: a busy machine is no failure. */
 export async function until(condition: () => boolean, what = condition.toString()): Promise<void> {
-  for (const end = Date.now() + 3000; Date.now() < end; ) {
+  for (const end = Date.now() + 20_000; Date.now() < end; ) {
     if (condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
