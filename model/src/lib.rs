@@ -12,6 +12,7 @@ pub mod chat_template;
 pub mod config;
 pub mod device;
 pub mod engine;
+pub mod fit;
 pub mod generate;
 pub mod info;
 mod native;

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod first_word;
+pub mod llama;
 pub mod model;
 pub mod open;
 pub mod relay;
