@@ -30,6 +30,8 @@ pub struct Artifact {
     pub special_texts: Vec<(String, String)>,
     /// Tokens that the context holds, if the settings tell.
     pub context_length: Option<usize>,
+    /// Bytes of graph and weights on disk. Weights beside the graph are mapped into memory, not read.
+    pub weight_bytes: u64,
     /// Number of tokens that have a score, if the settings tell.
     pub vocabulary: Option<usize>,
     /// Ids of the tokens that end an answer.
@@ -142,7 +144,7 @@ impl Artifact {
                 });
             }
         }
-        check_weights(folder, &graph)?;
+        let weight_bytes = check_weights(folder, &graph)?;
         let settings = Settings::read(folder)?;
         let id = folder
             .canonicalize()
@@ -160,6 +162,7 @@ impl Artifact {
             chat_template: settings.chat_template,
             special_texts: settings.special_texts,
             context_length: settings.context_length,
+            weight_bytes,
             vocabulary: settings.vocabulary,
             end_tokens: settings.end_tokens,
             end_texts: settings.end_texts,
@@ -231,14 +234,15 @@ pub(crate) fn variant_of(file: &str) -> Option<String> {
     }
 }
 
-/// Large graphs keep their weights in files beside them; all of these must be there and whole.
-fn check_weights(folder: &Path, graph: &Path) -> Result<(), ArtifactError> {
+/// Large graphs keep their weights in files beside them; all of these must be there and whole. Returns the bytes of all.
+fn check_weights(folder: &Path, graph: &Path) -> Result<u64, ArtifactError> {
     let damaged = |file: &Path, reason: String| ArtifactError::Damaged {
         file: file.to_path_buf(),
         reason,
     };
     let needed = external::files(graph).map_err(|error| damaged(graph, error.to_string()))?;
     let beside = graph.parent().unwrap_or(folder);
+    let mut bytes = graph.metadata().map_or(0, |data| data.len());
     for (name, length) in needed {
         let file = beside.join(&name);
         let Ok(data) = file.metadata() else {
@@ -254,8 +258,9 @@ fn check_weights(folder: &Path, graph: &Path) -> Result<(), ArtifactError> {
                 format!("it has {} bytes and needs {length}", data.len()),
             ));
         }
+        bytes += data.len();
     }
-    Ok(())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod config;
 pub mod device;
 pub mod engine;
 mod files;
+pub mod fit;
 pub mod generate;
 pub mod gguf;
 mod http;

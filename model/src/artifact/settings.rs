@@ -263,7 +263,10 @@ mod tests {
             ("config.json", r#"{"eos_token_id":1}"#),
             ("tokenizer_config.json", r#"{"chat_template":"another"}"#),
         ]);
-        fs::write(unreadable.path().join("chat_template.jinja"), [0xff, 0xfe]).unwrap();
+        fs::File::create(unreadable.path().join("chat_template.jinja"))
+            .unwrap()
+            .write_all(&[0xff, 0xfe])
+            .unwrap();
         let words = Settings::read(unreadable.path()).unwrap_err().to_string();
         assert!(words.contains("chat_template.jinja"), "{words}");
         let damaged = error(&[("config.json", r#"{"eos_token"#), TEMPLATE]);

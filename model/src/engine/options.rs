@@ -21,6 +21,8 @@ pub struct EngineOptions {
     pub drafts: bool,
     /// Where keys and values lie.
     pub cache: CachePlan,
+    /// Bytes of memory that it may take; `None`: what the system says is free. A larger model is refused before loading.
+    pub memory: Option<u64>,
     /// Seconds since 1970 (UTC), for chat templates that tell the model today's date; `None` tells none.
     pub clock: Option<fn() -> u64>,
 }
@@ -49,6 +51,7 @@ impl Default for EngineOptions {
             kept_bytes: 256 << 20,
             drafts: true,
             cache: CachePlan::default(),
+            memory: None,
             clock: None,
         }
     }
@@ -72,6 +75,19 @@ pub enum LoadError {
     /// The graph is of a kind that is not handled.
     #[error("this model cannot be used: {0}")]
     Unsupported(String),
+    /// There is not memory enough.
+    #[error(
+        "this model needs about {needed} GB of memory and {free} GB are free: close other programs, or choose a model of \
+         at most {fits} billion parameters in 4 bits"
+    )]
+    TooLarge {
+        /// Gigabytes that it needs.
+        needed: String,
+        /// Gigabytes that are free.
+        free: String,
+        /// Billions of parameters that would fit.
+        fits: String,
+    },
     /// ONNX Runtime does not open it.
     #[error("{file}: ONNX Runtime cannot open this model: {reason}")]
     NotOpened {

@@ -27,7 +27,7 @@ fn messages(value: &serde_json::Value) -> Vec<ChatMessage> {
 }
 
 #[test]
-fn token_ids_are_hugging_faces() {
+fn token_ids_are_llama_cpps() {
     let tokenizer = TextTokenizer::open(&real().tokenizer).unwrap();
     let cases = json("tokens.json");
     for case in cases.as_array().unwrap() {

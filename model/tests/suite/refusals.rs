@@ -93,6 +93,22 @@ fn damaged_files_are_refused_in_words() {
 }
 
 #[test]
+fn a_model_that_does_not_fit_is_refused_before_it_is_loaded() {
+    let artifact = real();
+    assert!(
+        artifact.weight_bytes > 100_000_000,
+        "the file beside the graph counts"
+    );
+    let options = EngineOptions {
+        memory: Some(100_000_000),
+        ..EngineOptions::default()
+    };
+    let error = Worker::spawn(&runtime(), artifact, options).unwrap_err();
+    assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
+    assert!(model::fit::free_memory().is_none_or(|bytes| bytes > 1 << 20));
+}
+
+#[test]
 fn a_second_runtime_is_refused_and_the_same_one_is_shared() {
     let first = runtime();
     assert!(Runtime::load(first.path()).is_ok());

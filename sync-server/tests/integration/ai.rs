@@ -152,7 +152,7 @@ async fn a_server_whose_model_is_broken_lives_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
     std::fs::create_dir_all(model.join("onnx")).unwrap();
-    std::fs::write(model.join("onnx/model.onnx"), []).unwrap();
+    std::fs::File::create(model.join("onnx/model.onnx")).unwrap();
     let port = process::free_port();
     let listen = format!("127.0.0.1:{port}");
     let mut command = process::command(&["--listen", &listen, "--data"]);
