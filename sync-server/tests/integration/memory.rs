@@ -69,7 +69,9 @@ async fn documents_that_were_closed_leave_no_memory_behind() {
     for round in 1..=ROUNDS {
         open_and_close(&server, round * documents, documents).await;
         let after = at_rest(&server).await;
-        told.push(format!("{documents} documents: {before} KiB before, {after} KiB after"));
+        told.push(format!(
+            "{documents} documents: {before} KiB before, {after} KiB after"
+        ));
         if after * 100 <= before * 105 {
             println!("{}", told.join("\n"));
             return;
