@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::llama::{Llama, SET_UP};
-use super::stats::{load, median, resident_mb, row};
+use super::stats::{load, median, resident_kib, row};
 
 /// A text to read: the opening of "Alice's Adventures in Wonderland" (Lewis Carroll, 1865).
 const TEXT: &str = include_str!("../../data/alice.md");
@@ -97,7 +97,7 @@ pub async fn run() -> anyhow::Result<()> {
     drop(llama);
     reuse(&worker).await?;
     drafts(&worker, &load_worker(false).await?).await?;
-    if let Some(resident) = resident_mb(std::process::id()) {
+    if let Some(resident) = resident_kib(std::process::id()).map(|kib| kib / 1024.0) {
         row(
             "memory, two copies of the model loaded",
             &format!("{resident:.0} MB"),
