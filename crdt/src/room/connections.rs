@@ -140,6 +140,18 @@ impl Room {
     /// answer has not been sent yet, so it will hold everything.
     pub(super) fn ask(&mut self, conn: ConnId, part: Part, question: Question, effects: &mut Vec<Effect>) {
         let state = self.copy(part).state().clone();
+        self.ask_beyond(conn, part, question, &state, effects);
+    }
+
+    /// As [`Room::ask`]: what do you have beyond `state`?
+    pub(super) fn ask_beyond(
+        &mut self,
+        conn: ConnId,
+        part: Part,
+        question: Question,
+        state: &yrs::StateVector,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(joined) = self
             .connections
             .get_mut(&conn)
@@ -155,7 +167,7 @@ impl Room {
         effects.push(Effect::Send {
             to: conn,
             part,
-            message: Outgoing::Y(protocol::step_1(&state)),
+            message: Outgoing::Y(protocol::step_1(state)),
         });
     }
 

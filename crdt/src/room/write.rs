@@ -124,6 +124,18 @@ impl Room {
             Ok(missing) => missing,
             Err(error) => return self.close(conn, part, CLOSE_PROTOCOL, error.to_string(), effects),
         };
+        // Somebody who has nothing, of a copy that does not know what it has: they are asked for everything, before they get
+        // the document, while that is next to nothing.
+        let unknown = self.copy(part).known_state().is_none();
+        if unknown && self.joined(conn, part).is_some_and(|joined| !joined.invited) {
+            self.ask_beyond(
+                conn,
+                part,
+                Question::Handshake,
+                &yrs::StateVector::default(),
+                effects,
+            );
+        }
         effects.push(send(conn, part, Outgoing::Y(protocol::step_2(&missing))));
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
@@ -133,23 +145,14 @@ impl Room {
         let Some(joined) = connection.joined(part) else {
             return;
         };
-        // The question of the handshake went out on joining, if the copy knew then what it has. If it does not know now,
-        // `state` was empty: there is nothing to ask for.
+        // The question of the handshake went out on joining, if the copy knew then what it has.
         let again = std::mem::replace(&mut joined.asked, true);
         if joined.questions.len() > self.limits.max_questions {
             let reason = "it asks and does not answer: open the document again".to_owned();
             return self.close(conn, part, CLOSE_POLICY, reason, effects);
         }
-        let invited = std::mem::replace(&mut joined.invited, true);
-        if invited && (!again || is_relay) {
-            return;
-        }
-        if self.copy(part).known_state().is_some() {
+        if !unknown && (!joined.invited || (again && !is_relay)) {
             self.ask(conn, part, Question::Handshake, effects);
-        } else {
-            // A Hocuspocus client waits for its answer to be acknowledged, and there is nothing to ask for.
-            self.journal
-                .when_saved(send(conn, part, Outgoing::SyncStatus(true)), effects);
         }
     }
 

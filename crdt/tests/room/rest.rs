@@ -41,12 +41,20 @@ fn whoever_has_nothing_is_answered_without_decoding() {
     assert!(!desk.room.must_wake_for(&question));
     let answer = desk.event(question);
     assert!(!desk.room.is_awake());
-    let [Message::Sync(SyncMessage::SyncStep2(update))] = &messages(&answer, ALICE)[..] else {
+    // What they have is asked before they get the document: afterwards they would send all of it back.
+    let [
+        Message::Sync(SyncMessage::SyncStep1(state)),
+        Message::Sync(SyncMessage::SyncStep2(update)),
+    ] = &messages(&answer, ALICE)[..]
+    else {
         panic!("{answer:?}")
     };
+    assert!(state.is_empty());
     assert_eq!(*update, whole(&doc));
     // A Hocuspocus client counts its handshake as one change.
-    assert_eq!(acks(&answer, ALICE), [true]);
+    let reply = desk.say(ALICE, Part::Body, protocol::step_2(&[0, 0]));
+    assert_eq!(acks(&reply, ALICE), [true]);
+    assert!(!desk.room.is_awake());
 }
 
 #[test]

@@ -250,7 +250,7 @@ async fn an_import_that_the_room_refuses_leaves_no_document() {
     settings.limits.room.max_part = 1000;
     let served = Served::start(settings).await;
     let body = json!({"title": "T", "markdown": "word ".repeat(500)});
-    assert_eq!(served.api("POST", "/documents/import", body).await.0, 403);
+    assert_eq!(served.api("POST", "/documents/import", body).await.0, 413);
     assert_eq!(served.api("GET", "/documents", Value::Null).await.1, json!([]));
 }
 
