@@ -1,7 +1,5 @@
 //! A client's copy: what it says and when, and what it believes about the others.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use crdt::awareness::{self, Entry, OUTDATED_AFTER, RENEW_EVERY};
 use crdt::ids::Timestamp;
 use crdt::protocol::{self, Message, SyncMessage};

@@ -20,6 +20,10 @@ use tauri::{Manager as _, WebviewUrl, WebviewWindowBuilder};
 ///
 /// # Errors
 /// When the store cannot be opened (another Inkling uses it, or the disk refuses) or the window system is missing.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is the window's for as long as that is open"
+)]
 pub fn run(config: Config) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -72,6 +76,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// The configuration and the page, which are built into the program: here, so that they are in it once.
+#[expect(clippy::exit, reason = "what the macro expands to")]
 fn context() -> tauri::Context {
     tauri::generate_context!()
 }

@@ -157,7 +157,7 @@ impl Presence {
         }
         self.told = now;
         let changed = std::mem::take(&mut self.changed);
-        self.notices(changed)
+        self.notices(&changed)
     }
 
     /// The renewals since the last call, when it is time for them. Others' clients forget whoever is not renewed for 30 s, so
@@ -174,7 +174,7 @@ impl Presence {
                 renewed.insert(*client);
             }
         }
-        let mut notices = self.notices(renewed);
+        let mut notices = self.notices(&renewed);
         // Whoever was left out of those must hear something as well.
         if notices.iter().all(|notice| notice.except.is_some()) {
             notices.push(Notice::to_all(Vec::new()));
@@ -183,7 +183,7 @@ impl Presence {
     }
 
     /// As few messages as possible about some clients.
-    fn notices(&self, clients: BTreeSet<u64>) -> Vec<Notice> {
+    fn notices(&self, clients: &BTreeSet<u64>) -> Vec<Notice> {
         let states = clients
             .iter()
             .filter_map(|client| Some((*client, self.states.get(client)?)));

@@ -87,7 +87,7 @@ impl Room {
         }
         let gone = self.presence_mut(part).leave(conn);
         if !gone.is_empty() {
-            tell_presence(part, Notice::to_all(gone), effects);
+            tell_presence(part, &Notice::to_all(gone), effects);
         }
     }
 
@@ -205,13 +205,13 @@ impl Room {
             let presence = self.presence_mut(part);
             let gone = presence.expire(now, &limits);
             if !gone.is_empty() {
-                tell_presence(part, Notice::to_all(gone), effects);
+                tell_presence(part, &Notice::to_all(gone), effects);
             }
             if !self.connections.values().any(|connection| connection.has(part)) {
                 continue;
             }
             for notice in self.presence_mut(part).renewals(now, &limits) {
-                tell_presence(part, notice, effects);
+                tell_presence(part, &notice, effects);
             }
         }
     }
@@ -229,7 +229,7 @@ impl Room {
         for part in PARTS {
             let limits = self.limits.clone();
             for notice in self.presence_mut(part).flush(now, &limits) {
-                tell_presence(part, notice, effects);
+                tell_presence(part, &notice, effects);
             }
         }
     }
@@ -271,7 +271,7 @@ impl Room {
     }
 }
 
-pub(super) fn tell_presence(part: Part, notice: Notice, effects: &mut Vec<Effect>) {
+pub(super) fn tell_presence(part: Part, notice: &Notice, effects: &mut Vec<Effect>) {
     effects.push(Effect::Broadcast {
         part,
         except: notice.except,

@@ -101,7 +101,7 @@ impl Room {
                         .presence_mut(part)
                         .receive(now, conn, &identity, &update, &limits);
                     for notice in notices {
-                        tell_presence(part, notice, effects);
+                        tell_presence(part, &notice, effects);
                     }
                 }
                 Message::AwarenessQuery => {

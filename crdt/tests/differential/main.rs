@@ -4,11 +4,7 @@
 //! product. `SEEDS=20000` runs more, `SEED=7` only that one;
 //! with `CLOSELY=1` the states are compared after each round, and a failure says all that was done.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "../common/cut.rs"]
 #[expect(dead_code, reason = "plans are cut down elsewhere")]

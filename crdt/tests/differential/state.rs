@@ -54,7 +54,7 @@ fn tree<T: ReadTxn>(txn: &T, node: &XmlOut) -> Value {
         XmlOut::Element(element) => {
             let mut attributes: Vec<(String, Value)> = element
                 .attributes(txn)
-                .map(|(key, value)| (key.to_owned(), attribute(txn, value)))
+                .map(|(key, value)| (key.to_owned(), attribute(txn, &value)))
                 .collect();
             attributes.sort_by(|a, b| a.0.cmp(&b.0));
             let children: Vec<Value> = element.children(txn).map(|child| tree(txn, &child)).collect();
@@ -63,7 +63,7 @@ fn tree<T: ReadTxn>(txn: &T, node: &XmlOut) -> Value {
     }
 }
 
-fn attribute<T: ReadTxn>(txn: &T, value: Out) -> Value {
+fn attribute<T: ReadTxn>(txn: &T, value: &Out) -> Value {
     json!(value.to_json(txn))
 }
 

@@ -103,6 +103,7 @@ impl World {
     }
 
     /// One event for a room, with all that must be true of it.
+    #[expect(clippy::needless_pass_by_value, reason = "as the room takes it")]
     pub(crate) fn event(&mut self, site: usize, event: Event) -> Result<(), String> {
         let before = self.watch.before(&self.sites[site], &event, |conn| {
             self.rights.get(&(site, conn)).copied()
