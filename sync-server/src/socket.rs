@@ -37,6 +37,9 @@ pub(crate) const EPOCH_HEADER: &str = "inkling-epoch";
 /// Bytes a second that even a slow reader takes: a large document may take its time, a stalled connection not.
 const SLOWEST_READER: usize = 16 << 10;
 
+/// Bytes that a connection reads at once: its buffer is there for as long as it is open, and nearly all frames are smaller.
+const READ_BUFFER: usize = 4 << 10;
+
 /// How long a closed connection is read, for its close frame to arrive before the TCP connection goes.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
 
@@ -87,7 +90,8 @@ pub(crate) async fn hocuspocus(
     };
     let upgrade = upgrade
         .max_message_size(shared.limits.frame_bytes)
-        .max_frame_size(shared.limits.frame_bytes);
+        .max_frame_size(shared.limits.frame_bytes)
+        .read_buffer_size(READ_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         visitor.gate.limit(shared.limits.unauthenticated_bytes);
         let (outbox, reader) = outbox(&shared.limits);
@@ -121,7 +125,8 @@ pub(crate) async fn y(
     let now = relay.epoch(&name.doc).await;
     let upgrade = upgrade
         .max_message_size(shared.limits.frame_bytes)
-        .max_frame_size(shared.limits.frame_bytes);
+        .max_frame_size(shared.limits.frame_bytes)
+        .read_buffer_size(READ_BUFFER);
     let mut response = upgrade.on_upgrade(move |socket| async move {
         let (outbox, reader) = outbox(&shared.limits);
         let epoch = pass.epoch().map(str::to_owned);

@@ -1,6 +1,7 @@
 // The editing commands that the shell may run by name (seam.ts, Commands), and what is switched on at the selection.
 
 import type { Editor } from "@tiptap/core";
+import { yUndoPluginKey } from "@tiptap/y-tiptap";
 import { record, some, words } from "./json.ts";
 import type { Active, Commands } from "./seam.ts";
 
@@ -68,7 +69,14 @@ const HARMLESS: ReadonlySet<string> = new Set(["focus", "blur", "selectAll"]);
 /** Runs a command; false when there is none of that name or it does not apply here. */
 export function runCommand(editor: Editor, name: string, args: unknown): boolean {
   if (!Object.hasOwn(COMMANDS, name) || (!editor.isEditable && !HARMLESS.has(name))) return false;
+  // A command is a step of its own to undo, however quickly it follows what was typed.
+  if (!HARMLESS.has(name) && name !== "undo" && name !== "redo") stepOfItsOwn(editor);
   return COMMANDS[name as keyof Commands](editor, record(args)) !== false;
+}
+
+function stepOfItsOwn(editor: Editor): void {
+  const state: unknown = yUndoPluginKey.getState(editor.state);
+  (state as { undoManager?: { stopCapturing(): void } } | undefined)?.undoManager?.stopCapturing();
 }
 
 /**

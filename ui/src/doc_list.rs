@@ -106,7 +106,7 @@ pub(crate) fn DocList() -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(
         move || {
             if is_linked() {
-                choices.load()
+                choices.load();
             }
         },
         LOOK,

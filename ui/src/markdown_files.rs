@@ -36,7 +36,7 @@ pub(crate) fn copy(shell: Shell, doc: String) {
     spawn_local(async move {
         match editor::markdown(&doc).await {
             Ok(text) if browser::copy(&text).await => {
-                shell.notices.tell(Level::Info, "The text is copied as Markdown.")
+                shell.notices.tell(Level::Info, "The text is copied as Markdown.");
             }
             Ok(_) => shell.notices.tell(
                 Level::Warning,
