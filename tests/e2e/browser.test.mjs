@@ -126,7 +126,7 @@ test('summarise and brainstorm propose too', async () => {
   await ann.locator('.ProseMirror p').first().click({ clickCount: 3 });
   await ask(ann, 'summarise');
   await cards(ann, 'pending').first().waitFor();
-  await ann.locator('.ProseMirror h2').click();
+  await ann.locator('.ProseMirror > h2', { hasText: 'Plans' }).click();
   await ask(ann, 'brainstorm');
   await ann.waitForFunction(() => document.querySelectorAll('[data-testid=card][data-state=pending]').length === 2);
   await picture(ann, 'two-proposals');
@@ -162,9 +162,13 @@ test('typing stays smooth while the model streams', async (t) => {
   assert.ok(delays.length >= typed.length, `every key was measured: ${delays.length} of ${typed.length}`);
   const at = (part) => delays[Math.min(delays.length - 1, Math.floor(delays.length * part))].toFixed(1);
   t.diagnostic(`keys handled while streaming: median ${at(0.5)} ms, p95 ${at(0.95)} ms, worst ${at(1)} ms of ${delays.length}`);
-  const card = cards(ann, 'pending').first();
-  await card.getByTestId('reject').click();
-  await card.waitFor({ state: 'detached' });
+  await cards(ann, 'pending').first().waitFor();
+  while (await cards(ann, 'pending').count()) {
+    const id = await cards(ann, 'pending').first().getAttribute('data-id');
+    const card = ann.locator(`[data-testid=card][data-id="${id}"]`);
+    await card.getByTestId('reject').click();
+    await card.waitFor({ state: 'detached' });
+  }
   await settles([ann, bob], await text(ann));
 });
 

@@ -47,13 +47,33 @@ async function click(css) {
     const [element] = await driver.findElements(By.css(css));
     if (!element || (await element.getAttribute('aria-disabled').catch(() => 'true')) === 'true') return false;
     // The margin scrolls beside the paper, which WebKit's driver does not do by itself.
-    await driver.executeScript('arguments[0].scrollIntoView({ block: "center" })', element).catch(() => {});
+    await driver.executeScript(`
+      const { top, bottom } = arguments[0].getBoundingClientRect();
+      if (top < 60 || bottom > innerHeight - 60) arguments[0].scrollIntoView({ block: 'center' });`, element).catch(() => {});
     return element.click().then(() => true, () => false);
   }, PATIENCE, `${css} cannot be clicked`);
 }
 
 /** Presses a key with Ctrl. As three actions: within sent keys WebKit's driver may keep Ctrl down for all that follows. */
 const control = (key) => driver.actions().keyDown(Key.CONTROL).sendKeys(key).keyUp(Key.CONTROL).perform();
+
+/** Clicks until it has had its effect: margin and ask bar follow the text, and WebKit's driver clicks where they were. */
+async function press(css, done) {
+  await driver.wait(async () => {
+    if (await done()) return true;
+    await click(css);
+    return driver.wait(done, 3000).then(() => true, () => false);
+  }, PATIENCE, `clicking ${css} has no effect`);
+}
+
+const none = (css) => async () => (await driver.findElements(By.css(css))).length === 0;
+const some = (css) => async () => (await driver.findElements(By.css(css))).length > 0;
+
+async function askToContinue() {
+  await control('j');
+  await find('[data-testid=ask-bar]');
+  await press('[data-testid=ask-continue]', none('[data-testid=ask-bar]'));
+}
 
 /** Puts the caret at the end of the text and types. */
 async function type(...keys) {
@@ -76,28 +96,25 @@ test('type, ask, accept, undo, reject', async () => {
   await holds('came home and');
   const before = await text();
   await type();
-  await control('j');
-  await click('[data-testid=ask-continue]');
+  await askToContinue();
   await find('.ink-ghost');
   await picture(driver, 'window-streaming');
   await find(pending);
   assert.equal(await text(), before, 'a proposal does not change the document');
   await picture(driver, 'window-pending');
-  await click(`${pending} [data-testid=accept]`);
-  await find('[data-testid=card][data-state=accepted]');
+  await press(`${pending} [data-testid=accept]`, some('[data-testid=card][data-state=accepted]'));
   await driver.wait(async () => (await text()).length > before.length, PATIENCE, 'the accepted text never came');
   const accepted = await text();
   await picture(driver, 'window-accepted');
-  await click('[data-testid=undo-accept]');
+  await press('[data-testid=undo-accept]', some(pending));
   await becomes(before);
-  await click(`${pending} [data-testid=accept]`);
+  await press(`${pending} [data-testid=accept]`, none(pending));
   await becomes(accepted);
 
   await type();
-  await control('j');
-  await click('[data-testid=ask-continue]');
+  await askToContinue();
   await find(pending);
-  await click(`${pending} [data-testid=reject]`);
+  await press(`${pending} [data-testid=reject]`, none(pending));
   await gone('.ink-ghost');
   await becomes(accepted);
   await find('[data-testid=saved][data-look=saved]');
