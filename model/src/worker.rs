@@ -1,4 +1,5 @@
 //! The thread that owns a loaded model. Everybody else puts requests in its queue.
+mod priority;
 mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,6 +99,7 @@ impl Worker {
             let (queue, ending, kept) = (Arc::clone(&queue), Arc::clone(&ending), Arc::clone(&kept));
             move || {
                 let _until = Queue::until_dropped(Arc::clone(&queue));
+                priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
                 let (mut engine, pace) = match opened {
