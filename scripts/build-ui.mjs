@@ -16,6 +16,9 @@ const dist = join(ui, 'dist');
 // Its own target folder: cargo would build everything anew whenever somebody builds for WebAssembly with other flags.
 const built = join(target, 'page');
 
+/** What Rust's wasm32 uses, and every browser of the last years knows. All that wasm-opt knows would be more than browsers do. */
+const FEATURES = ['bulk-memory', 'mutable-globals', 'multivalue', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'].map((name) => `--enable-${name}`);
+
 /** All files below a folder or the file itself, sorted. */
 function files(path) {
   if (!existsSync(path)) return [];
@@ -71,14 +74,14 @@ async function shell() {
   const wasmOpt = fast ? undefined : optimiser();
   if (!fast && !wasmOpt) say('binaryen is not installed (npm ci): the page will work, but be larger');
   const made = ['shell.js', 'shell_bg.wasm'].map((name) => join(dist, name));
-  await step('shell', digest([wasm, bundler], String(wasmOpt)), made, async () => {
+  await step('shell', digest([wasm, bundler], String(wasmOpt), ...FEATURES), made, async () => {
     const work = join(built, 'ui');
     rmSync(work, { recursive: true, force: true });
     await run(bundler, [wasm, work]);
     if (wasmOpt) {
       say('Making the WebAssembly smaller');
       const [from, to] = [join(work, 'shell_bg.wasm'), join(work, 'small.wasm')];
-      await run(process.execPath, [wasmOpt, '-Oz', '--all-features', from, '-o', to]);
+      await run(process.execPath, [wasmOpt, '-Oz', ...FEATURES, from, '-o', to]);
       renameSync(to, from);
     }
     for (const name of ['shell.js', 'shell_bg.wasm']) cpSync(join(work, name), join(dist, name));
