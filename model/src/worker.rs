@@ -3,7 +3,7 @@ mod priority;
 mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::device::DeviceReport;
 use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
 use crate::generate::pace::PaceKeeper;
-use crate::generate::run::{self, Job, Prompt};
+use crate::generate::run::{self, Job, Prompt, Ticket};
 use crate::generate::stream::{Generation, GenerationSender};
 use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
@@ -39,9 +39,16 @@ struct Shared {
     ending: Arc<AtomicBool>,
     pace: Arc<PaceKeeper>,
     runs: Arc<AtomicU64>,
-    /// What the caches held after the last request.
-    kept: Arc<Mutex<Vec<Vec<u32>>>>,
+    unfinished: Arc<AtomicUsize>,
+    kept: Arc<Mutex<Kept>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the caches held after the last request.
+#[derive(Debug, Default)]
+struct Kept {
+    tokens: Vec<Vec<u32>>,
+    bytes: usize,
 }
 
 /// What the thread tells once the model is loaded.
@@ -92,7 +99,7 @@ impl Worker {
         let clock = options.clock;
         let queue = Arc::new(Queue::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
-        let kept = Arc::<Mutex<Vec<Vec<u32>>>>::default();
+        let kept = Arc::<Mutex<Kept>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
@@ -102,8 +109,8 @@ impl Worker {
                 priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let (mut engine, pace) = match opened {
-                    Ok((engine, speed)) => {
+                let (mut engine, pace, draft_cost) = match opened {
+                    Ok((engine, (speed, draft_cost))) => {
                         let pace = Arc::new(PaceKeeper::new(speed));
                         let told = Loaded {
                             device: engine.device().clone(),
@@ -112,7 +119,7 @@ impl Worker {
                             runs: engine.runs(),
                         };
                         drop(loaded.send(Ok(told)));
-                        (engine, pace)
+                        (engine, pace, draft_cost)
                     }
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
@@ -123,9 +130,12 @@ impl Worker {
                         end_tokens: &end_tokens,
                         ending: &ending,
                         pace: &pace,
-                        drafts: options.drafts,
+                        draft_cost: options.drafts.then_some(draft_cost),
                     });
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = engine.kept();
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept {
+                        tokens: engine.kept(),
+                        bytes: engine.kept_bytes(),
+                    };
                 }
             }
         };
@@ -170,6 +180,7 @@ impl Worker {
                 ending,
                 pace,
                 runs,
+                unfinished: Arc::default(),
                 kept,
                 thread: Some(thread),
             }),
@@ -186,6 +197,19 @@ impl Worker {
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.shared.runs.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait or run; one whose reader has left counts until the worker has noticed.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.shared.unfinished.load(Ordering::Acquire)
+    }
+
+    /// Bytes of keys and values that were kept after the last request.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let kept = self.shared.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).bytes
     }
 
     /// The tokens that the model would read for a request, as its template and tokenizer make them.
@@ -228,7 +252,7 @@ impl Generator for Worker {
             return 0;
         };
         let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = kept.iter().map(|kept| common(kept, &prompt.tokens)).max();
+        let longest = kept.tokens.iter().map(|kept| common(kept, &prompt.tokens)).max();
         longest.unwrap_or(0)
     }
 
@@ -257,6 +281,7 @@ impl Generator for Worker {
             stop: request.stop,
             turn: request.turn,
             reader,
+            _ticket: Ticket::new(&self.shared.unfinished),
         };
         self.shared.queue.push(job).map_err(|refused| match refused {
             Refused::Full(waiting, cost) => GenerateError::Busy {
@@ -311,38 +336,85 @@ const SAMPLE: &str = "The committee met again in the old library on the first Mo
 /// Steps measured when a model is loaded, after two that are not.
 const SAMPLE_STEPS: usize = 6;
 
-/// A short run of the real thing: it also makes the first request as fast as later ones.
-fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Pace, LoadError> {
+/// Tokens of a run that checks a draft, as measured.
+const SAMPLE_DRAFT: usize = 4;
+
+/// What a token more in a run costs, as a share of a run of one token: on a device that waits for memory, as usual, and
+/// where it computes as long as it reads. A measurement tells which of them holds and no more: whether drafts are tried
+/// is to be the same whenever a model is loaded on a machine.
+const DRAFT_COSTS: [f32; 3] = [0.03, 0.15, 0.6];
+const USUAL_DRAFT_COST: f32 = 0.15;
+
+/// A short run of the real thing: it also makes the first request as fast as later ones. Returns the pace, and what a token
+/// more in a run that checks a draft costs, as a share of a run of one.
+fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<(Pace, f32), LoadError> {
     let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
     let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
     let known = engine.vocabulary();
     tokens.retain(|token| (*token as usize) < known);
-    tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + 2)));
+    tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + SAMPLE_DRAFT)));
     let Some(&next) = tokens.first() else {
-        return Ok(Pace {
+        let unknown = Pace {
             prefill: 0.0,
             decode: 0.0,
-        });
+        };
+        return Ok((unknown, USUAL_DRAFT_COST));
     };
     engine.feed(&[next]).map_err(failed)?;
     engine.feed(&[next]).map_err(failed)?;
     engine.rewind(0).map_err(failed)?;
+    engine
+        .reserve(tokens.len() + SAMPLE_STEPS + SAMPLE_DRAFT)
+        .map_err(failed)?;
     let start = Instant::now();
     engine.feed(&tokens).map_err(failed)?;
     let prefill = tokens.len() as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    let start = Instant::now();
+    let (mut single, mut several, mut written) = (Duration::MAX, Duration::MAX, Duration::ZERO);
     for _ in 0..SAMPLE_STEPS {
+        let start = Instant::now();
         engine.feed(&[next]).map_err(failed)?;
+        written += start.elapsed();
+        single = single.min(start.elapsed());
+        if engine.is_in_place() {
+            // in turns, and the least of each: the machine may have other work
+            let start = Instant::now();
+            engine.feed_all(&[next; SAMPLE_DRAFT]).map_err(failed)?;
+            several = several.min(start.elapsed());
+            engine
+                .rewind(engine.tokens().len() - SAMPLE_DRAFT)
+                .map_err(failed)?;
+        }
     }
-    let decode = SAMPLE_STEPS as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    engine.rewind(0).map_err(failed)?;
+    let decode = SAMPLE_STEPS as f64 / written.as_secs_f64().max(1e-9);
+    let draft_cost = if several == Duration::MAX {
+        USUAL_DRAFT_COST
+    } else {
+        let ratio = several.as_secs_f32() / single.as_secs_f32().max(1e-6);
+        draft_class((ratio - 1.0) / (SAMPLE_DRAFT - 1) as f32)
+    };
+    engine.reset().map_err(failed)?;
     engine.runs().store(0, Ordering::Relaxed);
-    Ok(Pace { prefill, decode })
+    tracing::debug!(draft_cost, "a token more in a run, as a share of a run of one");
+    Ok((Pace { prefill, decode }, draft_cost))
+}
+
+/// The nearest of [`DRAFT_COSTS`], by ratio.
+fn draft_class(measured: f32) -> f32 {
+    let apart = |cost: &f32| (measured.max(0.01) / cost).ln().abs();
+    let near = |a: &f32, b: &f32| apart(a).total_cmp(&apart(b));
+    DRAFT_COSTS.into_iter().min_by(near).unwrap_or(USUAL_DRAFT_COST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_measured_cost_is_one_of_few() {
+        for (measured, class) in [(-0.2, 0.03), (0.02, 0.03), (0.1, 0.15), (0.25, 0.15), (0.9, 0.6)] {
+            assert_eq!(draft_class(measured), class, "{measured}");
+        }
+    }
 
     #[test]
     fn a_panic_is_an_error_for_its_reader() {

@@ -33,11 +33,12 @@ struct Ahead {
 }
 
 impl Steps {
-    /// The steps after a prompt. `drafts`: whether they are tried.
-    pub(crate) fn new(params: SamplingParams, prompt: &[u32], drafts: bool) -> Self {
+    /// The steps after a prompt. `draft_cost`: what a token more in a run costs, as a share of a run of one; without it no
+    /// draft is tried.
+    pub(crate) fn new(params: SamplingParams, prompt: &[u32], draft_cost: Option<f32>) -> Self {
         Self {
             sampler: Sampler::new(params),
-            lookup: drafts.then(|| Lookup::new(prompt)),
+            lookup: draft_cost.map(|cost| Lookup::new(prompt, cost)),
             ahead: None,
             drafts: Drafts::default(),
         }
@@ -91,7 +92,7 @@ impl Steps {
         let room = engine.capacity().saturating_sub(base + 1);
         let draft = self
             .lookup
-            .as_ref()
+            .as_mut()
             .map_or(&[][..], |lookup| lookup.draft(room.min(more.saturating_sub(1))));
         if draft.is_empty() {
             engine.feed(&[token])?;
@@ -108,8 +109,8 @@ impl Steps {
     fn end_draft(&mut self, unsure: bool) {
         let Some(ahead) = self.ahead.take() else { return };
         let drafted = ahead.run.len().saturating_sub(1);
-        if let Some(lookup) = self.lookup.as_mut().filter(|_| !unsure || ahead.right > 0) {
-            lookup.judge(drafted, ahead.right);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.judge(drafted, ahead.right, unsure);
         }
     }
 }

@@ -11,6 +11,7 @@ mod gguf;
 mod golden;
 mod http_server;
 mod manager;
+mod memory;
 mod refusals;
 mod remote;
 mod requantise;
