@@ -10,6 +10,7 @@
 mod gguf;
 mod golden;
 mod http_server;
+mod large;
 mod manager;
 mod memory;
 mod refusals;

@@ -3,7 +3,7 @@
 //! `REQUESTS=10000` for a soak.
 use model::{Chunk, EngineOptions, Generation, Generator, Worker};
 
-use crate::support::{ask, engine, real, tiny, worker};
+use crate::support::{ask, engine, real, resident, tiny, worker};
 
 /// Requests after those that fill what stays; enough to show what each of them would leave behind.
 const REQUESTS: usize = 36;
@@ -13,14 +13,6 @@ const SWAY: f64 = 12.0;
 
 fn setting(name: &str) -> Option<usize> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
-/// Resident memory of this process in MB; `None` where the system does not tell.
-fn resident() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 /// Memory grew by no more than it sways.
