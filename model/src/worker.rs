@@ -51,6 +51,15 @@ struct Kept {
     bytes: usize,
 }
 
+impl Kept {
+    fn of(engine: &Engine) -> Self {
+        Self {
+            tokens: engine.kept(),
+            bytes: engine.kept_bytes(),
+        }
+    }
+}
+
 /// What the thread tells once the model is loaded.
 #[derive(Debug)]
 struct Loaded {
@@ -132,10 +141,7 @@ impl Worker {
                         pace: &pace,
                         draft_cost: options.drafts.then_some(draft_cost),
                     });
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept {
-                        tokens: engine.kept(),
-                        bytes: engine.kept_bytes(),
-                    };
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::of(&engine);
                 }
             }
         };

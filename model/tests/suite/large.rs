@@ -6,7 +6,7 @@ use std::path::Path;
 use model::engine::Engine;
 use model::{Artifact, EngineOptions, LoadError, Worker};
 
-use crate::support::{resident, runtime, tests_folder, tiny, tokens_of};
+use crate::support::{put, resident, runtime, tests_folder, tiny, tokens_of};
 
 /// Rows of the large table; the tiny model's vocabulary is its beginning, and the rest is a hole in the file.
 const ROWS: u64 = 36_000_000;
@@ -85,7 +85,7 @@ fn large(folder: &Path) -> Artifact {
     ]
     .concat();
     graph.extend(field(7, &field(5, &tensor)));
-    fs::write(folder.join("onnx/model.onnx"), graph).unwrap();
+    put(&folder.join("onnx/model.onnx"), &graph);
     let mut data = File::create(folder.join("onnx/model.onnx_data")).unwrap();
     data.write_all(&table).unwrap();
     data.set_len(ROWS * ROW).unwrap();
@@ -131,7 +131,7 @@ fn what_does_not_fit_is_refused_before_anything_is_loaded() {
     };
     let runtime = runtime();
     // a graph that cannot be opened at all: it is not come to that
-    fs::write(&artifact.graph, "no graph").unwrap();
+    put(&artifact.graph, b"no graph");
     let error = Worker::spawn(&runtime, artifact, options).unwrap_err();
     assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
     let words = error.to_string();
