@@ -16,6 +16,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod authors;
 pub mod cards;
 pub mod compare;
 pub mod events;
@@ -33,6 +34,8 @@ pub mod words;
 #[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
+mod authors_bar;
+#[cfg(target_arch = "wasm32")]
 mod ask_bar;
 #[cfg(target_arch = "wasm32")]
 mod browser;
@@ -40,6 +43,8 @@ mod browser;
 mod card;
 #[cfg(target_arch = "wasm32")]
 mod dialog;
+#[cfg(target_arch = "wasm32")]
+mod diff_view;
 #[cfg(target_arch = "wasm32")]
 mod doc_list;
 #[cfg(target_arch = "wasm32")]
@@ -50,6 +55,8 @@ mod editor_view;
 mod header;
 #[cfg(target_arch = "wasm32")]
 mod history;
+#[cfg(target_arch = "wasm32")]
+mod history_way_back;
 #[cfg(target_arch = "wasm32")]
 mod icon;
 #[cfg(target_arch = "wasm32")]
@@ -69,6 +76,8 @@ mod notices;
 #[cfg(target_arch = "wasm32")]
 mod open_link;
 #[cfg(target_arch = "wasm32")]
+mod parted;
+#[cfg(target_arch = "wasm32")]
 mod people_bar;
 #[cfg(target_arch = "wasm32")]
 mod preview_dialog;
@@ -76,6 +85,8 @@ mod preview_dialog;
 mod share;
 #[cfg(target_arch = "wasm32")]
 mod share_links;
+#[cfg(target_arch = "wasm32")]
+mod share_row;
 #[cfg(target_arch = "wasm32")]
 mod state;
 #[cfg(target_arch = "wasm32")]
