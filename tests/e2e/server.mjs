@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, freePort, Program } from './processes.mjs';
 
-const program = process.env.INKLING_SERVER ?? 'target/debug/inkling-server';
+/** The path of the server's program. */
+export const serverProgram = process.env.INKLING_SERVER ?? 'target/debug/inkling-server';
 
 /** A new empty folder for a test's data. */
 export function dataFolder() {
@@ -21,7 +22,7 @@ export class Server {
     server.url = `http://127.0.0.1:${server.port}`;
     server.key = key;
     const keyed = key ? ['--key', key] : [];
-    server.program = new Program(program, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...keyed, ...args], {
+    server.program = new Program(serverProgram, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...keyed, ...args], {
       missing: 'Build it with: npm test -- programs',
     });
     try {

@@ -68,11 +68,17 @@ fn BlockRow(change: BlockChange) -> impl IntoView {
     let form = change
         .is_of_form()
         .then(|| view! { <span class="diff-form">"The words are the same; their form has changed."</span> });
+    let empty = change
+        .pieces()
+        .iter()
+        .all(|piece| piece.text.is_empty())
+        .then(|| view! { <span class="diff-form">"It is empty."</span> });
     view! {
         <li class="diff-block" data-change=change.look()>
             <span class="diff-head"><strong class="diff-word">{change.word()}</strong> " " {change.what()}</span>
             <span class="diff-body">{pieces(change.pieces())}</span>
             {form}
+            {empty}
         </li>
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn LinkRow(
         });
     };
     view! {
-        <li class="share" data-testid="share" data-sure=move || sure.get().then_some("")>
+        <li class="share" data-testid="share-row" data-sure=move || sure.get().then_some("")>
             <span class="share-words"><strong>{title}</strong> <span class="share-facts">{facts}</span></span>
             {move || if sure.get() {
                 view! {
