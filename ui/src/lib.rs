@@ -21,6 +21,7 @@ pub mod cards;
 pub mod compare;
 pub mod events;
 pub mod layout;
+pub mod models;
 pub mod names;
 pub mod people;
 pub mod places;
@@ -31,6 +32,8 @@ pub mod theme;
 pub mod versions;
 pub mod words;
 
+#[cfg(target_arch = "wasm32")]
+mod add_model;
 #[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
@@ -71,6 +74,10 @@ mod markdown_files;
 mod menu;
 #[cfg(target_arch = "wasm32")]
 mod model_report;
+#[cfg(target_arch = "wasm32")]
+mod model_row;
+#[cfg(target_arch = "wasm32")]
+mod models_page;
 #[cfg(target_arch = "wasm32")]
 mod notices;
 #[cfg(target_arch = "wasm32")]

@@ -114,6 +114,14 @@ impl Shell {
         self.name_hint.set(false);
     }
 
+    /// Does the relay's machine belong to this person, as far as the relay has said?
+    pub(crate) fn may_manage(self) -> bool {
+        self.server.with(|status| {
+            let role = status.as_ref().and_then(|status| status.role);
+            role == Some(Role::Owner)
+        })
+    }
+
     /// Asks the relay how it is.
     pub(crate) fn look_at_server(self) {
         spawn_local(async move {
