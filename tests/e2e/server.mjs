@@ -15,7 +15,7 @@ export function dataFolder() {
 
 /** One run of the server. */
 export class Server {
-  static async start({ data = dataFolder(), port, args = [], key } = {}) {
+  static async start({ data = dataFolder(), port, args = [], key, env } = {}) {
     const server = new Server();
     server.data = data;
     server.port = port ?? (await freePort());
@@ -23,7 +23,7 @@ export class Server {
     server.key = key;
     const keyed = key ? ['--key', key] : [];
     server.program = new Program(serverProgram, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...keyed, ...args], {
-      missing: 'Build it with: npm test -- programs',
+      env, missing: 'Build it with: npm test -- programs',
     });
     try {
       await server.ready();

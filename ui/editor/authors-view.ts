@@ -42,7 +42,8 @@ export class AuthorsOverlay {
   private writers: Writer[] = [];
   private trouble: string | undefined;
   private runs: AuthorRun[] = [];
-  private shape = "";
+  /** What is drawn; null when it is to be drawn in any case. */
+  private shape: string | null = null;
   private range: [number, number] = [0, Number.POSITIVE_INFINITY];
   private asking = false;
   private stopped = false;
@@ -63,7 +64,7 @@ export class AuthorsOverlay {
     const began = on && !this.on;
     this.on = on;
     this.only = on ? only : null;
-    this.shape = "";
+    this.shape = null;
     if (began) this.ask(0);
     if (began) this.count(0);
     this.options.changed();

@@ -270,7 +270,7 @@ export class Session {
     }
     if (due.has("cards")) this.tell({ type: "cards", cards: this.cards.cards(this.user.id, (position) => this.topOf(position)) });
     if (due.has("selection")) this.tellSelection();
-    if (due.has("authors")) this.tell(this.authors.event(surface.editor?.view));
+    if (due.has("authors") && (this.authors.on || this.last.has("authors"))) this.tell(this.authors.event(surface.editor?.view));
   }
 
   private draw(due: ReadonlySet<Dirty>): void {

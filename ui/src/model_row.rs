@@ -14,7 +14,13 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
     let models = expect_context::<Models>();
     let id = StoredValue::new(model.id.clone());
     let whole = StoredValue::new(model.clone());
-    let fits = match model.memory.fits {
+    // What is free changes all the time; the rest of the row stays as it is then, and whoever is in its menu too.
+    let memory = Memo::new(move |_| {
+        let find = |model: &&Installed| id.with_value(|id| model.id == *id);
+        let found = models.library.with(|library| Some(library.as_ref()?.models.iter().find(find)?.memory));
+        found.unwrap_or_default()
+    });
+    let fits = move || match memory.get().fits {
         Some(true) => "yes",
         Some(false) => "no",
         None => "unknown",
@@ -22,12 +28,13 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
     let context = model.context_length.map(|tokens| format!("{tokens:.0} tokens"));
     let speed = model.measured.as_ref().map(|measured| {
         format!(
-            "{} written, {:.0} read, on {}",
+            "{} written, {:.0} read",
             words::speed(measured.decode_tokens_per_second),
-            measured.prefill_tokens_per_second,
-            measured.device
+            measured.prefill_tokens_per_second
         )
     });
+    let device = model.measured.as_ref().map(|measured| measured.device.clone());
+    let is_named_otherwise = model.id != model.name;
     let running = model.running;
     let is_verifying = move || models.verifying.with(|verifying| verifying.as_deref() == Some(id.get_value().as_str()));
     let measure = Callback::new(move |()| models.measure(id.get_value()));
@@ -38,6 +45,7 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
             <div class="model-head">
                 {icon(Icon::Spark)}
                 <h2>{model.name.clone()}</h2>
+                {is_named_otherwise.then(|| view! { <code class="model-id">{model.id.clone()}</code> })}
                 {running.then(|| view! { <span class="badge model-running">"Running"</span> })}
                 <span class="spring"></span>
                 <Popup name="model-menu" label=format!("What to do with {}", model.name) class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
@@ -47,14 +55,14 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
                 </Popup>
             </div>
             <p class="model-memory" data-fits=fits data-testid="model-memory">
-                {icon(if fits == "no" { Icon::Problem } else { Icon::Chip })} <span>{model.memory.words()}</span>
+                {move || icon(if fits() == "no" { Icon::Problem } else { Icon::Chip })} <span>{move || memory.get().words()}</span>
             </p>
             <dl class="model-facts">
                 <Fact term="Licence" value=model.licence.clone().unwrap_or_else(|| "not stated".into()) />
                 <Fact term="Size" value=size(model.bytes) />
                 <Fact term="Context" value=context.unwrap_or_else(|| "not stated".into()) />
                 <Fact term="Weights" value=model.quantisation.clone() />
-                <Fact term="Speed here" value=speed.unwrap_or_else(|| "not measured".into()) />
+                <Fact term="Speed here" value=speed.unwrap_or_else(|| "not measured".into()) more=device.unwrap_or_default() />
                 <Fact term="From" value=model.source.clone().unwrap_or_else(|| "not recorded".into()) />
             </dl>
         </li>
@@ -62,8 +70,14 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
 }
 
 #[component]
-fn Fact(term: &'static str, value: String) -> impl IntoView {
-    view! { <div><dt>{term}</dt><dd>{value}</dd></div> }
+fn Fact(
+    term: &'static str,
+    value: String,
+    /// For whoever points at it.
+    #[prop(optional)]
+    more: String,
+) -> impl IntoView {
+    view! { <div title=more><dt>{term}</dt><dd>{value}</dd></div> }
 }
 
 /// Something that is under way or over. It stands for its id: what it is at is looked up, so that the focus stays.

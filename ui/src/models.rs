@@ -145,6 +145,19 @@ pub fn size(bytes: f64) -> String {
     }
 }
 
+impl Installed {
+    /// All that does not change from look to look: what is free in memory does.
+    #[must_use]
+    pub fn lasting(&self) -> String {
+        let memory = Memory::default();
+        let model = Self {
+            memory,
+            ..self.clone()
+        };
+        format!("{model:?}")
+    }
+}
+
 impl Memory {
     /// "Fits: about 0.5 GB of 7.2 GB that are free".
     #[must_use]
@@ -229,6 +242,11 @@ mod tests {
         assert_eq!(library.jobs[0].words(), "model.onnx: 5 MB of 20 MB");
         assert_eq!(library.jobs[0].part(), Some(0.25));
         assert!(library.models[0].running && library.models[0].measured.is_some());
+        let mut later = library.models[0].clone();
+        later.memory.available = Some(1.0);
+        assert_eq!(later.lasting(), library.models[0].lasting());
+        later.measured = None;
+        assert_ne!(later.lasting(), library.models[0].lasting());
     }
 
     #[test]

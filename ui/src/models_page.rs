@@ -178,7 +178,7 @@ fn List() -> impl IntoView {
             <div class="empty" data-testid="models-empty">{icon(Icon::Chip)} <h2>"No model yet"</h2> <p>"Writing together works without one. With one, an AI can suggest."</p></div>
         })}
         <ul class="models" data-testid="models">
-            <For each=move || installed.get() key=|model| format!("{model:?}") let:model><ModelRow model=model /></For>
+            <For each=move || installed.get() key=Installed::lasting let:model><ModelRow model=model /></For>
         </ul>
         {move || broken.get().into_iter().map(|folder| view! {
             <p class="model-broken" data-testid="model-broken">{icon(Icon::Problem)} <span><strong>{folder.id}</strong>" cannot be used: " {folder.reason}</span></p>
