@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch, picture } from './browser.mjs';
-import { ask, cards, People, saved, see, settles } from './people.mjs';
+import { ask, cards, People, saved, see, settles, text } from './people.mjs';
 import { Server } from './server.mjs';
 
 let server;
@@ -148,7 +148,7 @@ test('hidden again, nothing of it is left, and it never was in the document', as
   await ann.waitForFunction(() => document.activeElement?.closest('.ProseMirror') !== null);
   const markdown = await server.api('GET', `/documents/${doc.id}/markdown`);
   assert.ok(!markdown.includes('Written by'), markdown);
-  await settles([bob], await ann.locator('.ProseMirror').innerText());
+  await settles([bob], await text(ann));
 });
 
 test('no page reported an error', () => {

@@ -111,7 +111,7 @@ test('a download is watched, stopped, and goes on where it was', async () => {
     const part = whole.subarray(from);
     if (name.endsWith('.onnx')) asked.push(from);
     const range = request.headers.range === undefined ? {} : { 'content-range': `bytes ${from}-${whole.length - 1}/${whole.length}` };
-    answer.writeHead(request.headers.range === undefined ? 200 : 206, { 'content-length': part.length, ...range });
+    answer.writeHead(request.headers.range === undefined ? 200 : 206, { 'content-length': part.length, etag: '"one"', ...range });
     // Half of the graph at first, and then nothing more.
     if (name.endsWith('.onnx') && !generous) return answer.write(part.subarray(0, part.length / 2));
     answer.end(part);
@@ -127,10 +127,10 @@ test('a download is watched, stopped, and goes on where it was', async () => {
   await adding.getByText('Stopped.').waitFor();
   generous = true;
   await add('me/tiny', { hub: address });
-  await row('tiny').waitFor();
+  await row('me-tiny').waitFor();
   assert.ok(asked.at(-1) > 0, `the graph was asked for from ${asked}`);
-  await job('tiny was added').first().getByTestId('model-job-end').click();
-  await job('tiny was added').waitFor({ state: 'detached' });
+  await job('me-tiny was added').first().getByTestId('model-job-end').click();
+  await job('me-tiny was added').waitFor({ state: 'detached' });
 });
 
 test('a model is removed, after a question', async () => {

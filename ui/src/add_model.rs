@@ -13,11 +13,19 @@ use crate::state::Shell;
 /// What can be said besides where it comes from: label, field of the call, what stands in the empty field.
 const DETAILS: [(&str, &str, &str); 6] = [
     ("Name in the list", "name", "made from what is added"),
-    ("Variant", "variant", "q8, q4… of a hub; fp32, q8 or exact for GGUF"),
+    (
+        "Variant",
+        "variant",
+        "q8, q4… of a hub; fp32, q8 or exact for GGUF",
+    ),
     ("Branch, tag or commit", "revision", "main"),
     ("GGUF file of the hub", "file", "the preferred one"),
     ("Address of the hub", "hub", "https://huggingface.co"),
-    ("Token for the hub (not kept)", "token", "for models that ask for an agreement"),
+    (
+        "Token for the hub (not kept)",
+        "token",
+        "for models that ask for an agreement",
+    ),
 ];
 
 /// The form.
@@ -41,7 +49,9 @@ pub(crate) fn AddModel() -> impl IntoView {
         }
         busy.set(true);
         trouble.set(None);
-        let said = details.iter().map(|(_, field, _, text)| (*field, text.get_untracked()));
+        let said = details
+            .iter()
+            .map(|(_, field, _, text)| (*field, text.get_untracked()));
         let body: Map<String, Value> = said
             .chain([("from", from.get_untracked())])
             .filter(|(_, text)| !text.trim().is_empty())

@@ -68,7 +68,9 @@ fn Author(writer: Writer) -> impl IntoView {
     });
     let only = Memo::new(move |_| {
         let is_only = |authors: &Authors| key.with_value(|key| authors.only.as_ref() == Some(key));
-        session.authors.with(|authors| authors.as_ref().is_some_and(is_only))
+        session
+            .authors
+            .with(|authors| authors.as_ref().is_some_and(is_only))
     });
     let press = move |_| {
         let only = (!only.get_untracked()).then(|| key.get_value());

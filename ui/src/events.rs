@@ -292,8 +292,19 @@ mod tests {
                 ended: None,
             })
         );
-        let ended = parse(r#"{"type":"status","connection":"offline","saved":"unsaved","role":"editor","ended":{"why":"replaced","message":"epoch: x"}}"#);
-        assert!(matches!(ended, Ok(EditorEvent::Status(LinkStatus { ended: Some(Ended { why: EndedWhy::Replaced, .. }), .. }))));
+        let ended = parse(
+            r#"{"type":"status","connection":"offline","saved":"unsaved","role":"editor","ended":{"why":"replaced","message":"epoch: x"}}"#,
+        );
+        assert!(matches!(
+            ended,
+            Ok(EditorEvent::Status(LinkStatus {
+                ended: Some(Ended {
+                    why: EndedWhy::Replaced,
+                    ..
+                }),
+                ..
+            }))
+        ));
         let selection = parse(
             r#"{"type":"selection","empty":false,"text":"words","rect":{"top":1.5,"left":2,"bottom":3},"focused":true}"#,
         );

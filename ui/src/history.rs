@@ -141,7 +141,9 @@ fn Keep() -> impl IntoView {
                 Ok(version) => {
                     name.try_set(String::new());
                     why.try_set(String::new());
-                    shell.notices.speak(format!("Version {} is kept.", version.number));
+                    shell
+                        .notices
+                        .speak(format!("Version {} is kept.", version.number));
                     versions.load();
                 }
                 Err(error) => shell.notices.fail(error.message),

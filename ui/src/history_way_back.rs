@@ -47,7 +47,10 @@ pub(crate) fn WayBack(
                 }
                 Ok(restored) => {
                     session.looking_back.try_set(false);
-                    tell_restored(shell, undo(shell, base, restored.version.map(|version| version.number)));
+                    tell_restored(
+                        shell,
+                        undo(shell, base, restored.version.map(|version| version.number)),
+                    );
                 }
                 Err(words) => shell.notices.fail(words),
             }
@@ -61,7 +64,9 @@ pub(crate) fn WayBack(
 }
 
 async fn restore(base: &str, number: u64) -> Result<Restored, String> {
-    editor::post(&format!("{base}/{number}/restore"), json!({})).await.map_err(|error| error.message)
+    editor::post(&format!("{base}/{number}/restore"), json!({}))
+        .await
+        .map_err(|error| error.message)
 }
 
 /// Back to what was there before: the version that was kept just ahead of the restored one. `base` is the path of the
@@ -75,11 +80,15 @@ fn undo(shell: Shell, base: String, restored: Option<u64>) -> Callback<()> {
                 version.kind == "beforeRestore" && restored.is_none_or(|restored| version.number < restored)
             });
             let Some(before) = before else {
-                shell.notices.fail("What was there before is not among the versions any more.");
+                shell
+                    .notices
+                    .fail("What was there before is not among the versions any more.");
                 return;
             };
             match restore(&base, before.number).await {
-                Ok(_) => shell.notices.tell(Level::Info, "The text is as it was before you went back."),
+                Ok(_) => shell
+                    .notices
+                    .tell(Level::Info, "The text is as it was before you went back."),
                 Err(words) => shell.notices.fail(words),
             }
         });

@@ -37,9 +37,9 @@ mod add_model;
 #[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
-mod authors_bar;
-#[cfg(target_arch = "wasm32")]
 mod ask_bar;
+#[cfg(target_arch = "wasm32")]
+mod authors_bar;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 #[cfg(target_arch = "wasm32")]

@@ -17,7 +17,9 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
     // What is free changes all the time; the rest of the row stays as it is then, and whoever is in its menu too.
     let memory = Memo::new(move |_| {
         let find = |model: &&Installed| id.with_value(|id| model.id == *id);
-        let found = models.library.with(|library| Some(library.as_ref()?.models.iter().find(find)?.memory));
+        let found = models
+            .library
+            .with(|library| Some(library.as_ref()?.models.iter().find(find)?.memory));
         found.unwrap_or_default()
     });
     let fits = move || match memory.get().fits {
@@ -36,7 +38,11 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
     let device = model.measured.as_ref().map(|measured| measured.device.clone());
     let is_named_otherwise = model.id != model.name;
     let running = model.running;
-    let is_verifying = move || models.verifying.with(|verifying| verifying.as_deref() == Some(id.get_value().as_str()));
+    let is_verifying = move || {
+        models
+            .verifying
+            .with(|verifying| verifying.as_deref() == Some(id.get_value().as_str()))
+    };
     let measure = Callback::new(move |()| models.measure(id.get_value()));
     let verify = Callback::new(move |()| models.verify(id.get_value()));
     let remove = Callback::new(move |()| models.ask_to_remove(whole.get_value()));
@@ -87,7 +93,9 @@ pub(crate) fn JobRow(id: String) -> impl IntoView {
     let id = StoredValue::new(id);
     let job = Memo::new(move |_| {
         let find = |job: &Job| id.with_value(|id| job.id == *id);
-        let found = models.library.with(|library| library.as_ref()?.jobs.iter().find(|job| find(job)).cloned());
+        let found = models
+            .library
+            .with(|library| library.as_ref()?.jobs.iter().find(|job| find(job)).cloned());
         found.unwrap_or_default()
     });
     let running = Memo::new(move |_| job.with(|job| job.state == Stand::Running));

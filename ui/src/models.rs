@@ -165,7 +165,9 @@ impl Memory {
         let needed = size(self.needed);
         match (self.fits, self.available) {
             (Some(true), Some(free)) => format!("Fits: takes about {needed}, {} are free", size(free)),
-            (Some(false), Some(free)) => format!("Does not fit: takes about {needed}, {} are free", size(free)),
+            (Some(false), Some(free)) => {
+                format!("Does not fit: takes about {needed}, {} are free", size(free))
+            }
             _ => format!("Takes about {needed}"),
         }
     }
@@ -189,7 +191,9 @@ impl Job {
         let message = self.message.clone().unwrap_or_default();
         match self.state {
             Stand::Running => match self.total {
-                Some(total) if total > 0.0 => format!("{}: {} of {}", self.doing, size(self.done), size(total)),
+                Some(total) if total > 0.0 => {
+                    format!("{}: {} of {}", self.doing, size(self.done), size(total))
+                }
                 _ if self.done > 0.0 => format!("{}: {}", self.doing, size(self.done)),
                 _ if self.doing.is_empty() => "Beginning…".to_owned(),
                 _ => format!("{}…", self.doing),
@@ -213,10 +217,16 @@ impl Verified {
     #[must_use]
     pub fn words(&self, id: &str) -> (bool, String) {
         match self {
-            Self::Whole { files } => (true, format!("{id}: all {files} files are as they were when it was added.")),
+            Self::Whole { files } => (
+                true,
+                format!("{id}: all {files} files are as they were when it was added."),
+            ),
             Self::Changed { files } => (
                 false,
-                format!("{id}: changed or missing: {}. Remove it and add it again.", files.join(", ")),
+                format!(
+                    "{id}: changed or missing: {}. Remove it and add it again.",
+                    files.join(", ")
+                ),
             ),
             Self::NotRecorded => (
                 true,
@@ -237,7 +247,10 @@ mod tests {
             "measured":{"device":"CPU","decodeTokensPerSecond":71.2,"prefillTokensPerSecond":572.0,"loadMs":9}}],
             "broken":[{"id":"half","reason":"no graph"}],"jobs":[{"id":"j","kind":"add","what":"a/b","state":"running","doing":"model.onnx","done":5000000,"total":20000000}]}"#;
         let library: Library = serde_json::from_str(body).unwrap();
-        assert_eq!(library.models[0].memory.words(), "Fits: takes about 500 MB, 7.2 GB are free");
+        assert_eq!(
+            library.models[0].memory.words(),
+            "Fits: takes about 500 MB, 7.2 GB are free"
+        );
         assert_eq!(library.jobs[0].title(), "Adding a/b");
         assert_eq!(library.jobs[0].words(), "model.onnx: 5 MB of 20 MB");
         assert_eq!(library.jobs[0].part(), Some(0.25));
@@ -262,12 +275,26 @@ mod tests {
 
     #[test]
     fn sizes_and_verdicts_are_words() {
-        assert_eq!([size(0.0), size(52_300.0), size(134e6), size(1.44e9)], ["0 KB", "52 KB", "134 MB", "1.4 GB"]);
-        let verdict: Verified = serde_json::from_str(r#"{"verdict":"changed","files":["config.json"]}"#).unwrap();
-        assert_eq!(verdict.words("m"), (false, "m: changed or missing: config.json. Remove it and add it again.".into()));
+        assert_eq!(
+            [size(0.0), size(52_300.0), size(134e6), size(1.44e9)],
+            ["0 KB", "52 KB", "134 MB", "1.4 GB"]
+        );
+        let verdict: Verified =
+            serde_json::from_str(r#"{"verdict":"changed","files":["config.json"]}"#).unwrap();
+        assert_eq!(
+            verdict.words("m"),
+            (
+                false,
+                "m: changed or missing: config.json. Remove it and add it again.".into()
+            )
+        );
         let whole: Verified = serde_json::from_str(r#"{"verdict":"whole","files":7}"#).unwrap();
         assert!(whole.words("m").0);
-        let memory = Memory { needed: 9e9, available: Some(1e9), fits: Some(false) };
+        let memory = Memory {
+            needed: 9e9,
+            available: Some(1e9),
+            fits: Some(false),
+        };
         assert!(memory.words().starts_with("Does not fit"));
     }
 }

@@ -38,7 +38,9 @@ impl Models {
             match editor::get::<Library>("/models").await {
                 Ok(library) => {
                     self.trouble.try_set(None);
-                    let is_new = self.library.try_with_untracked(|before| before.as_ref() != Some(&library));
+                    let is_new = self
+                        .library
+                        .try_with_untracked(|before| before.as_ref() != Some(&library));
                     if is_new == Some(true) {
                         self.tell_news(&library);
                         self.library.try_set(Some(library));
@@ -58,7 +60,9 @@ impl Models {
                 .iter()
                 .any(|old| old.id == job.id && old.state == Stand::Running);
             if was_running && job.state != Stand::Running {
-                self.shell.notices.speak(format!("{}. {}", job.title(), job.words()));
+                self.shell
+                    .notices
+                    .speak(format!("{}. {}", job.title(), job.words()));
             }
         }
     }
@@ -80,7 +84,9 @@ impl Models {
             match editor::post::<Verified>(&path, json!({})).await {
                 Ok(verdict) => {
                     let (good, words) = verdict.words(&id);
-                    self.shell.notices.tell(if good { Level::Info } else { Level::Error }, words);
+                    self.shell
+                        .notices
+                        .tell(if good { Level::Info } else { Level::Error }, words);
                 }
                 Err(error) => self.shell.notices.fail(error.message),
             }
@@ -119,9 +125,18 @@ pub(crate) fn ModelsPage() -> impl IntoView {
     models.load();
     let is_busy = move || {
         let busy = |library: &Library| library.jobs.iter().any(|job| job.state == Stand::Running);
-        models.library.with_untracked(|library| library.as_ref().is_some_and(busy))
+        models
+            .library
+            .with_untracked(|library| library.as_ref().is_some_and(busy))
     };
-    if let Ok(timer) = set_interval_with_handle(move || if is_busy() { models.load() }, LOOK) {
+    if let Ok(timer) = set_interval_with_handle(
+        move || {
+            if is_busy() {
+                models.load()
+            }
+        },
+        LOOK,
+    ) {
         on_cleanup(move || timer.clear());
     }
     view! {
@@ -201,7 +216,11 @@ fn RemoveDialog() -> impl IntoView {
             models.removing.set(None);
         }
     });
-    let name = move || models.removing.with(|model| model.as_ref().map(|model| model.id.clone()).unwrap_or_default());
+    let name = move || {
+        models
+            .removing
+            .with(|model| model.as_ref().map(|model| model.id.clone()).unwrap_or_default())
+    };
     let remove = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let id = name();
@@ -209,7 +228,10 @@ fn RemoveDialog() -> impl IntoView {
         let path = format!("/models/{}", route::encode(&id));
         spawn_local(async move {
             match editor::delete_at(&path).await {
-                Ok(()) => models.shell.notices.tell(Level::Info, format!("{id} is removed.")),
+                Ok(()) => models
+                    .shell
+                    .notices
+                    .tell(Level::Info, format!("{id} is removed.")),
                 Err(error) => models.shell.notices.fail(error.message),
             }
             models.load();

@@ -61,7 +61,11 @@ pub(crate) fn PartedBanner() -> impl IntoView {
 pub(crate) fn PartedDialog() -> impl IntoView {
     let session = expect_context::<Session>();
     let shell = expect_context::<Shell>();
-    let why = Memo::new(move |_| session.link.with(|link| link.ended.as_ref().map(|ended| ended.why)));
+    let why = Memo::new(move |_| {
+        session
+            .link
+            .with(|link| link.ended.as_ref().map(|ended| ended.why))
+    });
     Effect::new(move || {
         if why.get().is_some_and(EndedWhy::leaves_a_copy) {
             session.asking.set(false);
@@ -89,13 +93,19 @@ pub(crate) fn PartedDialog() -> impl IntoView {
             busy.try_set(false);
             match answer.doc {
                 Some(doc) => {
-                    shell.notices.tell(Level::Info, format!("Your copy is kept as “{title}”."));
+                    shell
+                        .notices
+                        .tell(Level::Info, format!("Your copy is kept as “{title}”."));
                     editor::close();
                     let _same_page = window().location().set_hash(&Route::Document(doc).hash());
                 }
                 None => {
-                    let words = answer.message.unwrap_or_else(|| "There was no answer.".to_owned());
-                    trouble.try_set(Some(format!("{words} Download your copy as a file instead, or try again.")));
+                    let words = answer
+                        .message
+                        .unwrap_or_else(|| "There was no answer.".to_owned());
+                    trouble.try_set(Some(format!(
+                        "{words} Download your copy as a file instead, or try again."
+                    )));
                 }
             }
         });
@@ -157,7 +167,9 @@ pub(crate) fn PartedDialog() -> impl IntoView {
 fn download(shell: Shell, session: Session) {
     let title = words::title(&session.title.get_untracked()).to_owned();
     let Some(text) = editor::markdown_here() else {
-        shell.notices.fail("There is nothing in this window that could be saved.");
+        shell
+            .notices
+            .fail("There is nothing in this window that could be saved.");
         return;
     };
     spawn_local(async move {
@@ -170,6 +182,10 @@ fn download(shell: Shell, session: Session) {
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    let end = if text.ends_with(['.', '!', '?']) || text.is_empty() { "" } else { "." };
+    let end = if text.ends_with(['.', '!', '?']) || text.is_empty() {
+        ""
+    } else {
+        "."
+    };
     format!("{first}{}{end}", letters.as_str())
 }

@@ -62,7 +62,10 @@ pub(crate) fn ShareLinks() -> impl IntoView {
             match editor::delete_at(&path).await {
                 Ok(()) => {
                     links.fresh.try_set(None);
-                    shell.notices.tell(Level::Info, "The link is revoked: whoever came by it is sent away.");
+                    shell.notices.tell(
+                        Level::Info,
+                        "The link is revoked: whoever came by it is sent away.",
+                    );
                     focus_soon("[data-testid=share-label]");
                 }
                 Err(error) => shell.notices.fail(error.message),

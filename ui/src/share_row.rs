@@ -39,7 +39,10 @@ pub(crate) fn LinkRow(
             let (level, words) = if browser::copy(&url).await {
                 (Level::Info, "The link is copied.".to_owned())
             } else {
-                (Level::Warning, format!("The browser does not let Inkling copy here. The link is {url}"))
+                (
+                    Level::Warning,
+                    format!("The browser does not let Inkling copy here. The link is {url}"),
+                )
             };
             shell.notices.tell(level, words);
         });

@@ -44,7 +44,11 @@ impl Version {
     #[must_use]
     pub fn facts(&self, moment: &str) -> String {
         let who = self.by.name.trim();
-        let parts = [format!("Version {}", self.number), moment.to_owned(), who.to_owned()];
+        let parts = [
+            format!("Version {}", self.number),
+            moment.to_owned(),
+            who.to_owned(),
+        ];
         parts
             .into_iter()
             .filter(|part| !part.is_empty())

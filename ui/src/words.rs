@@ -39,7 +39,9 @@ pub fn ago(then_ms: f64, now_ms: f64) -> Option<String> {
 pub fn new_role(role: Role) -> &'static str {
     match role {
         Role::Viewer => "Your rights have changed: you can read this document now, not change it.",
-        Role::Suggester => "Your rights have changed: you can read and ask for suggestions now, not change the text.",
+        Role::Suggester => {
+            "Your rights have changed: you can read and ask for suggestions now, not change the text."
+        }
         Role::Editor => "Your rights have changed: you can write in this document now.",
         Role::Owner => "Your rights have changed: this document is yours now.",
     }

@@ -270,7 +270,9 @@ fn agree(kept: &Kept) {
         }
     }
     let joined = |pair: &[(crate::ids::IdRange, super::Credit)]| {
-        let [(one, is), (next, same)] = pair else { return false };
+        let [(one, is), (next, same)] = pair else {
+            return false;
+        };
         one.client == next.client && one.clock + one.len == next.clock && is == same
     };
     assert!(!spans.windows(2).any(joined), "no two spans could be one");

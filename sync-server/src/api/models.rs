@@ -116,7 +116,8 @@ impl New {
         if path.is_file() {
             return Ok(Place::Gguf(path.to_path_buf(), self.conversion()?));
         }
-        let is_hub_id = self.from.trim().split('/').count() == 2 && !self.from.trim().starts_with(['.', '/', '~']);
+        let is_hub_id =
+            self.from.trim().split('/').count() == 2 && !self.from.trim().starts_with(['.', '/', '~']);
         if !is_hub_id {
             return Err(ApiError::bad_request(format!(
                 "there is no folder or file {} on the server's machine, and it is no hub's model (owner/name)",
@@ -171,34 +172,39 @@ async fn add(State(relay): State<Relay>, guest: Guest, bytes: Bytes) -> Result<R
     let library = library(&relay);
     let what = new.from.trim().to_owned();
     let runtime = tokio::runtime::Handle::current();
-    let job = relay.shared.model_desk.start(Kind::Add, &what.clone(), move |pen| {
-        let name = new.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-        let mut tell = |progress: model::manager::Progress<'_>| pen.tell(progress.what, progress.done, progress.total);
-        let (installed, report) = match place {
-            Place::Folder(from) => {
-                pen.tell("copying the folder", 0, None);
-                (library.add_folder(&from, name)?, None)
-            }
-            Place::Gguf(file, options) => {
-                let (installed, report) =
-                    library.add_gguf(&file, name, options, &GgufExtras::default(), &mut tell)?;
-                (installed, Some(report))
-            }
-            Place::Hub(hub, options) => {
-                let choice = new.choice();
-                runtime.block_on(async {
+    let job = relay
+        .shared
+        .model_desk
+        .start(Kind::Add, &what.clone(), move |pen| {
+            let name = new.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+            let mut tell = |progress: model::manager::Progress<'_>| {
+                pen.tell(progress.what, progress.done, progress.total)
+            };
+            let (installed, report) = match place {
+                Place::Folder(from) => {
+                    pen.tell("copying the folder", 0, None);
+                    (library.add_folder(&from, name)?, None)
+                }
+                Place::Gguf(file, options) => {
+                    let (installed, report) =
+                        library.add_gguf(&file, name, options, &GgufExtras::default(), &mut tell)?;
+                    (installed, Some(report))
+                }
+                Place::Hub(hub, options) => {
+                    let choice = new.choice();
+                    runtime.block_on(async {
                     tokio::select! {
                         added = library.add_hub(&hub, &what, &choice, name, options, &mut tell) => Ok(added?),
                         () = pen.stopped() => Err(ApiError::busy("stopped")),
                     }
                 })?
-            }
-        };
-        Ok(Outcome {
-            model: installed.id,
-            message: report.map(|report| report.summary()),
-        })
-    })?;
+                }
+            };
+            Ok(Outcome {
+                model: installed.id,
+                message: report.map(|report| report.summary()),
+            })
+        })?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 
@@ -272,23 +278,27 @@ async fn measure(
     if fit.fits() == Some(false) {
         return Err(ApiError::conflict(format!("{id} {}", fit.summary())));
     }
-    let job = relay.shared.model_desk.start(Kind::Measure, &id.clone(), move |pen| {
-        pen.tell("loading and measuring", 0, None);
-        let runtime = Runtime::load(&Locations::from_environment().runtime).map_err(words)?;
-        let worker = Worker::spawn(&runtime, installed.artifact, EngineOptions::default()).map_err(words)?;
-        let info = worker.info();
-        let measured = Measured {
-            device: info.device.summary(),
-            prefill_tokens_per_second: info.prefill_tokens_per_second,
-            decode_tokens_per_second: info.decode_tokens_per_second,
-            load_ms: info.load_ms,
-        };
-        library.remember_speed(&id, &measured)?;
-        Ok(Outcome {
-            model: id,
-            message: None,
-        })
-    })?;
+    let job = relay
+        .shared
+        .model_desk
+        .start(Kind::Measure, &id.clone(), move |pen| {
+            pen.tell("loading and measuring", 0, None);
+            let runtime = Runtime::load(&Locations::from_environment().runtime).map_err(words)?;
+            let worker =
+                Worker::spawn(&runtime, installed.artifact, EngineOptions::default()).map_err(words)?;
+            let info = worker.info();
+            let measured = Measured {
+                device: info.device.summary(),
+                prefill_tokens_per_second: info.prefill_tokens_per_second,
+                decode_tokens_per_second: info.decode_tokens_per_second,
+                load_ms: info.load_ms,
+            };
+            library.remember_speed(&id, &measured)?;
+            Ok(Outcome {
+                model: id,
+                message: None,
+            })
+        })?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 

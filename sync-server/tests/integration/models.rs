@@ -62,20 +62,47 @@ async fn a_folder_and_a_gguf_file_are_added_listed_verified_and_removed() {
     assert_eq!(list(&served).await["models"], json!([]));
 
     let job = add(&served, json!({"from": tiny(), "name": "small"})).await;
-    assert_eq!((&job["state"], &job["model"]), (&json!("done"), &json!("small")), "{job}");
+    assert_eq!(
+        (&job["state"], &job["model"]),
+        (&json!("done"), &json!("small")),
+        "{job}"
+    );
     let file = samples().join("gguf/llama.gguf");
     let job = add(&served, json!({"from": file, "variant": "fp32"})).await;
-    assert_eq!((&job["state"], &job["model"]), (&json!("done"), &json!("llama")), "{job}");
-    assert!(job["message"].as_str().is_some_and(|words| !words.is_empty()), "what was lost is said: {job}");
+    assert_eq!(
+        (&job["state"], &job["model"]),
+        (&json!("done"), &json!("llama")),
+        "{job}"
+    );
+    assert!(
+        job["message"].as_str().is_some_and(|words| !words.is_empty()),
+        "what was lost is said: {job}"
+    );
 
     let told = list(&served).await;
     assert_eq!(told["folder"], json!(folder.path()));
-    let small = told["models"].as_array().unwrap().iter().find(|model| model["id"] == "small").unwrap();
-    assert!(small["bytes"].as_u64().unwrap() > 1000 && small["memory"]["needed"].as_u64().unwrap() > 0, "{small}");
-    assert!(small["source"].as_str().unwrap().contains("tiny") && small["running"] == json!(false), "{small}");
-    assert!(small["measured"].is_null() && small["quantisation"].is_string(), "{small}");
+    let small = told["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|model| model["id"] == "small")
+        .unwrap();
+    assert!(
+        small["bytes"].as_u64().unwrap() > 1000 && small["memory"]["needed"].as_u64().unwrap() > 0,
+        "{small}"
+    );
+    assert!(
+        small["source"].as_str().unwrap().contains("tiny") && small["running"] == json!(false),
+        "{small}"
+    );
+    assert!(
+        small["measured"].is_null() && small["quantisation"].is_string(),
+        "{small}"
+    );
 
-    let (status, again) = served.api("POST", "/models", json!({"from": tiny(), "name": "small"})).await;
+    let (status, again) = served
+        .api("POST", "/models", json!({"from": tiny(), "name": "small"}))
+        .await;
     assert_eq!(status, 202);
     let again = over(&served, &again).await;
     assert_eq!(again["state"], "failed");
@@ -109,8 +136,14 @@ async fn a_models_speed_is_measured_and_remembered() {
     let job = over(&served, &job).await;
     assert_eq!(job["state"], "done", "{job}");
     let measured = list(&served).await["models"][0]["measured"].clone();
-    assert!(measured["decodeTokensPerSecond"].as_f64().unwrap() > 0.0, "{measured}");
-    assert_eq!(served.api("POST", "/models/none/measure", Value::Null).await.0, 404);
+    assert!(
+        measured["decodeTokensPerSecond"].as_f64().unwrap() > 0.0,
+        "{measured}"
+    );
+    assert_eq!(
+        served.api("POST", "/models/none/measure", Value::Null).await.0,
+        404
+    );
 }
 
 /// A hub with the tiny model. The graph breaks off in the middle, and then waits until it is let go on.
@@ -132,7 +165,10 @@ const FILES: [&str; 6] = [
 
 async fn hub(state: Arc<HubState>) -> String {
     let listing = || async {
-        let files: Vec<Value> = FILES.iter().map(|name| json!({"rfilename": name, "size": bytes(name).len()})).collect();
+        let files: Vec<Value> = FILES
+            .iter()
+            .map(|name| json!({"rfilename": name, "size": bytes(name).len()}))
+            .collect();
         Json(json!({"sha": "abc", "siblings": files}))
     };
     let app = Router::new()
@@ -149,13 +185,22 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(samples().join("tiny").join(name)).unwrap()
 }
 
-async fn file(State(state): State<Arc<HubState>>, Wanted((_, name)): Wanted<(String, String)>, headers: HeaderMap) -> Response {
+async fn file(
+    State(state): State<Arc<HubState>>,
+    Wanted((_, name)): Wanted<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
     if !FILES.contains(&name.as_str()) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let whole = bytes(&name);
-    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
-    let start = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok());
+    let range = headers
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok())
+        .map(str::to_owned);
+    let start = range
+        .as_deref()
+        .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok());
     let start: usize = start.unwrap_or(0);
     let is_graph = name.ends_with(".onnx");
     if is_graph {
@@ -174,9 +219,17 @@ async fn file(State(state): State<Arc<HubState>>, Wanted((_, name)): Wanted<(Str
     if range.is_some() {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
         let said = format!("bytes {start}-{}/{}", whole.len() - 1, whole.len());
-        answer.headers_mut().insert(header::CONTENT_RANGE, said.parse().unwrap());
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_RANGE, said.parse().unwrap());
     }
-    answer.headers_mut().insert(header::CONTENT_LENGTH, part.len().into());
+    // It promises that a part belongs to the same file.
+    answer
+        .headers_mut()
+        .insert(header::ETAG, "\"one\"".parse().unwrap());
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, part.len().into());
     answer
 }
 
@@ -196,7 +249,9 @@ async fn a_download_tells_how_far_it_is_is_stopped_and_goes_on_where_it_was() {
     eventually("half of the graph is here", || async {
         let job = list(&served).await["jobs"][0].clone();
         let doing = job["doing"].as_str().unwrap_or_default().to_owned();
-        doing.contains("model.onnx") && job["done"].as_u64().unwrap() >= size / 2 && job["total"] == json!(size)
+        doing.contains("model.onnx")
+            && job["done"].as_u64().unwrap() >= size / 2
+            && job["total"] == json!(size)
     })
     .await;
     let path = format!("/model-jobs/{}", job["id"].as_str().unwrap());
@@ -205,13 +260,24 @@ async fn a_download_tells_how_far_it_is_is_stopped_and_goes_on_where_it_was() {
     let stopped = over(&served, &job).await;
     assert_eq!(stopped["state"], "stopped", "{stopped}");
     let done = add(&served, wanted).await;
-    assert_eq!((&done["state"], &done["model"]), (&json!("done"), &json!("tiny")), "{done}");
+    assert_eq!(
+        (&done["state"], &done["model"]),
+        (&json!("done"), &json!("me-tiny")),
+        "{done}"
+    );
     let ranges = state.ranges.lock().unwrap().clone();
     assert!(
-        ranges.last().unwrap().as_deref().is_some_and(|range| range != "bytes=0-"),
+        ranges
+            .last()
+            .unwrap()
+            .as_deref()
+            .is_some_and(|range| range != "bytes=0-"),
         "{ranges:?}"
     );
-    assert_eq!(served.api("POST", "/models/tiny/verify", Value::Null).await.1["verdict"], "whole");
+    assert_eq!(
+        served.api("POST", "/models/me-tiny/verify", Value::Null).await.1["verdict"],
+        "whole"
+    );
 }
 
 #[tokio::test]

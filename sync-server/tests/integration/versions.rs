@@ -349,8 +349,15 @@ async fn check_ids(served: &Served, path: &str, runs: &[Value]) {
     let credits = told["credits"].as_array().unwrap();
     let spans: Vec<(u64, u32, u32, usize)> = serde_json::from_value(told["spans"].clone()).unwrap();
     for run in runs {
-        let known = credits.iter().position(|credit| credit["author"] == run["author"]);
+        let known = credits
+            .iter()
+            .position(|credit| credit["author"] == run["author"]);
         let index = known.unwrap_or_else(|| panic!("{run} is by somebody who is not told: {told}"));
-        assert!(spans.iter().any(|(_, _, len, credit)| *credit == index && *len > 0), "{told}");
+        assert!(
+            spans
+                .iter()
+                .any(|(_, _, len, credit)| *credit == index && *len > 0),
+            "{told}"
+        );
     }
 }

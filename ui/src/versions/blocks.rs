@@ -91,11 +91,17 @@ impl BlockChange {
         match self {
             Self::Added { to, block } => format!("{}, block {}", block.name(), to + 1),
             Self::Removed { from, block } => format!("{}, was block {}", block.name(), from + 1),
-            Self::Moved { from, to, block } => format!("{}, from block {} to {}", block.name(), from + 1, to + 1),
-            Self::Changed { to, before, after, .. } if before.name() == after.name() => {
+            Self::Moved { from, to, block } => {
+                format!("{}, from block {} to {}", block.name(), from + 1, to + 1)
+            }
+            Self::Changed {
+                to, before, after, ..
+            } if before.name() == after.name() => {
                 format!("{}, block {}", after.name(), to + 1)
             }
-            Self::Changed { to, before, after, .. } => {
+            Self::Changed {
+                to, before, after, ..
+            } => {
                 format!("{} → {}, block {}", before.name(), after.name(), to + 1)
             }
         }
@@ -183,7 +189,10 @@ mod tests {
             {"change":"moved","from":4,"to":2,"block":{"type":"image","attrs":{"src":"x"}}},
             {"change":"changed","from":1,"to":1,"before":{"type":"paragraph"},"after":{"type":"heading","attrs":{"level":2}},"text":[{"change":"equal","text":"same"}]}]"#;
         let changes: Vec<BlockChange> = serde_json::from_str(body).unwrap();
-        let told: Vec<_> = changes.iter().map(|change| (change.word(), change.what())).collect();
+        let told: Vec<_> = changes
+            .iter()
+            .map(|change| (change.word(), change.what()))
+            .collect();
         assert_eq!(
             told,
             [

@@ -182,7 +182,9 @@ impl Desk {
         });
         if let Err(error) = thread {
             self.entries().retain(|entry| entry.job.id != job.id);
-            return Err(ApiError::busy(format!("this system gives no thread for it: {error}")));
+            return Err(ApiError::busy(format!(
+                "this system gives no thread for it: {error}"
+            )));
         }
         Ok(job)
     }
@@ -197,7 +199,9 @@ impl Desk {
         let Some(index) = entry else {
             return Err(ApiError::not_found("this is over and forgotten"));
         };
-        let is_running = entries.get(index).is_some_and(|entry| entry.job.state == Stand::Running);
+        let is_running = entries
+            .get(index)
+            .is_some_and(|entry| entry.job.state == Stand::Running);
         if is_running {
             if let Some(entry) = entries.get(index) {
                 entry.stop.send_replace(true);
@@ -246,9 +250,16 @@ mod tests {
             .unwrap();
         hear.recv().unwrap();
         let now = desk.jobs().remove(0);
-        assert_eq!((now.doing.as_str(), now.done, now.total), ("weights", 5, Some(10)));
+        assert_eq!(
+            (now.doing.as_str(), now.done, now.total),
+            ("weights", 5, Some(10))
+        );
         desk.end(&job.id).unwrap();
-        assert_eq!(stand(&desk, &job.id), Some(Stand::Running), "until it has heard of it");
+        assert_eq!(
+            stand(&desk, &job.id),
+            Some(Stand::Running),
+            "until it has heard of it"
+        );
         go.send(()).unwrap();
         while stand(&desk, &job.id) == Some(Stand::Running) {
             std::thread::yield_now();

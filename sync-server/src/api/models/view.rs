@@ -109,7 +109,9 @@ pub(super) fn fit_of(artifact: &Artifact) -> Fit {
 fn origin(source: &Source) -> String {
     match source {
         Source::Folder { path } => format!("the folder {path}"),
-        Source::Gguf { file, hub: Some(hub), .. } => format!("{hub}, {file}"),
+        Source::Gguf {
+            file, hub: Some(hub), ..
+        } => format!("{hub}, {file}"),
         Source::Gguf { file, .. } => format!("the file {file}"),
         Source::Hub { model, .. } => model.clone(),
     }
