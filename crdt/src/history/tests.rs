@@ -191,10 +191,22 @@ fn a_version_is_due_by_time_and_by_amount_but_not_too_often() {
     assert!(!pace.is_due(Timestamp(99_999), &rhythm), "nothing was written");
     pace.wrote(Timestamp(10), 5);
     assert!(!pace.is_due(Timestamp(1009), &rhythm) && pace.is_due(Timestamp(1010), &rhythm));
+    assert!(
+        pace.is_due_at_the_end(Timestamp(11), &rhythm),
+        "everybody has left"
+    );
     pace.kept(Timestamp(1010));
     assert!(!pace.is_behind());
+    assert!(
+        !pace.is_due_at_the_end(Timestamp(99_999), &rhythm),
+        "nothing is new"
+    );
     pace.wrote(Timestamp(1020), 500);
     assert!(!pace.is_due(Timestamp(1059), &rhythm), "too soon after the last");
+    assert!(
+        !pace.is_due_at_the_end(Timestamp(1059), &rhythm),
+        "and at the end too"
+    );
     assert!(pace.is_due(Timestamp(1060), &rhythm));
 }
 
