@@ -176,6 +176,14 @@ fn a_packed_update_is_the_same_update() {
         v2: true,
     };
     assert!(nonsense.into_v1().is_err());
+    let mut no_text = Packed::v2(state(&filled(
+        1,
+        &crate::markdown::parse("many letters in a row"),
+    )));
+    assert!(no_text.v2);
+    let at = no_text.bytes.windows(4).position(|four| four == b"many");
+    no_text.bytes[at.unwrap()] = 0xff;
+    assert!(no_text.into_v1().is_err(), "yrs would read letters that are none");
     assert!(open(&[1, 2, 3], 1).is_err());
     assert!(!Packed::v2(vec![255; 9]).v2, "what is no update is kept as it is");
 }
