@@ -210,6 +210,7 @@ mod tests {
                         saved: saved_state,
                         storage: storage.clone(),
                         role: None,
+                        ended: None,
                     };
                     for desktop in [false, true] {
                         let (look, words) = saved(&status, desktop);

@@ -27,6 +27,11 @@ fn tiny() -> String {
     samples().join("tiny").display().to_string()
 }
 
+fn put(file: &Path, bytes: &[u8]) {
+    let mut file = std::fs::File::create(file).unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+}
+
 async fn served(folder: &Path) -> Served {
     let mut settings = config();
     settings.models = Some(folder.to_path_buf());
@@ -110,10 +115,9 @@ async fn a_folder_and_a_gguf_file_are_added_listed_verified_and_removed() {
 
     let whole = served.api("POST", "/models/small/verify", Value::Null).await;
     assert_eq!((whole.0, &whole.1["verdict"]), (200, &json!("whole")));
-    std::fs::write(folder.path().join("small/config.json"), b"{}").unwrap();
     let changed = served.api("POST", "/models/llama/verify", Value::Null).await.1;
     assert_eq!(changed["verdict"], "whole");
-    std::fs::write(folder.path().join("llama/README.md"), b"another").unwrap();
+    put(&folder.path().join("llama/README.md"), b"another");
     let changed = served.api("POST", "/models/llama/verify", Value::Null).await.1;
     assert_eq!(changed, json!({"verdict": "changed", "files": ["README.md"]}));
 
