@@ -14,6 +14,17 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
     let models = expect_context::<Models>();
     let id = StoredValue::new(model.id.clone());
     let whole = StoredValue::new(model.clone());
+    let Installed {
+        name,
+        licence,
+        bytes,
+        quantisation,
+        context_length,
+        source,
+        measured,
+        running,
+        ..
+    } = model;
     // What is free changes all the time; the rest of the row stays as it is then, and whoever is in its menu too.
     let memory = Memo::new(move |_| {
         let find = |model: &&Installed| id.with_value(|id| model.id == *id);
@@ -27,34 +38,33 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
         Some(false) => "no",
         None => "unknown",
     };
-    let context = model.context_length.map(|tokens| format!("{tokens:.0} tokens"));
-    let speed = model.measured.as_ref().map(|measured| {
+    let context = context_length.map(|tokens| format!("{tokens:.0} tokens"));
+    let speed = measured.as_ref().map(|measured| {
         format!(
             "{} written, {:.0} read",
             words::speed(measured.decode_tokens_per_second),
             measured.prefill_tokens_per_second
         )
     });
-    let device = model.measured.as_ref().map(|measured| measured.device.clone());
-    let is_named_otherwise = model.id != model.name;
-    let running = model.running;
+    let device = measured.map(|measured| measured.device);
+    let is_named_otherwise = id.with_value(|id| *id != name);
     let is_verifying = move || {
         models
             .verifying
             .with(|verifying| verifying.as_deref() == Some(id.get_value().as_str()))
     };
-    let measure = Callback::new(move |()| models.measure(id.get_value()));
+    let measure = Callback::new(move |()| id.with_value(|id| models.measure(id)));
     let verify = Callback::new(move |()| models.verify(id.get_value()));
     let remove = Callback::new(move |()| models.ask_to_remove(whole.get_value()));
     view! {
-        <li class="model" data-testid="model" data-id=model.id.clone() aria-busy=move || is_verifying().to_string()>
+        <li class="model" data-testid="model" data-id=id.get_value() aria-busy=move || is_verifying().to_string()>
             <div class="model-head">
                 {icon(Icon::Spark)}
-                <h2>{model.name.clone()}</h2>
-                {is_named_otherwise.then(|| view! { <code class="model-id">{model.id.clone()}</code> })}
+                <h2>{name.clone()}</h2>
+                {is_named_otherwise.then(|| view! { <code class="model-id">{id.get_value()}</code> })}
                 {running.then(|| view! { <span class="badge model-running">"Running"</span> })}
                 <span class="spring"></span>
-                <Popup name="model-menu" label=format!("What to do with {}", model.name) class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
+                <Popup name="model-menu" label=format!("What to do with {name}") class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
                     <MenuItem name="model-verify" run=verify>{icon(Icon::Check)} "Verify the files"</MenuItem>
                     <MenuItem name="model-measure" run=measure>{icon(Icon::Chip)} "Measure the speed"</MenuItem>
                     <MenuItem name="model-remove" danger=true disabled=running run=remove>{icon(Icon::Trash)} {if running { "Remove (it is running)" } else { "Remove…" }}</MenuItem>
@@ -64,12 +74,12 @@ pub(crate) fn ModelRow(model: Installed) -> impl IntoView {
                 {move || icon(if fits() == "no" { Icon::Problem } else { Icon::Chip })} <span>{move || memory.get().words()}</span>
             </p>
             <dl class="model-facts">
-                <Fact term="Licence" value=model.licence.clone().unwrap_or_else(|| "not stated".into()) />
-                <Fact term="Size" value=size(model.bytes) />
+                <Fact term="Licence" value=licence.unwrap_or_else(|| "not stated".into()) />
+                <Fact term="Size" value=size(bytes) />
                 <Fact term="Context" value=context.unwrap_or_else(|| "not stated".into()) />
-                <Fact term="Weights" value=model.quantisation.clone() />
+                <Fact term="Weights" value=quantisation />
                 <Fact term="Speed here" value=speed.unwrap_or_else(|| "not measured".into()) more=device.unwrap_or_default() />
-                <Fact term="From" value=model.source.clone().unwrap_or_else(|| "not recorded".into()) />
+                <Fact term="From" value=source.unwrap_or_else(|| "not recorded".into()) />
             </dl>
         </li>
     }
@@ -118,7 +128,7 @@ pub(crate) fn JobRow(id: String) -> impl IntoView {
             <button
                 type="button" class=move || if running.get() { "button" } else { "quiet small" } data-testid="model-job-end"
                 aria-label=move || format!("{}: {}", label(), job.with(Job::title)) title=label
-                on:click=move |_| models.end(id.get_value())
+                on:click=move |_| id.with_value(|id| models.end(id))
             >
                 {move || if running.get() { "Stop".into_any() } else { icon(Icon::Close).into_any() }}
             </button>

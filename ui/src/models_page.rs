@@ -67,8 +67,8 @@ impl Models {
         }
     }
 
-    pub(crate) fn measure(self, id: String) {
-        let path = format!("/models/{}/measure", route::encode(&id));
+    pub(crate) fn measure(self, id: &str) {
+        let path = format!("/models/{}/measure", route::encode(id));
         spawn_local(async move {
             if let Err(error) = editor::post::<Value>(&path, json!({})).await {
                 self.shell.notices.fail(error.message);
@@ -99,8 +99,8 @@ impl Models {
     }
 
     /// Stops a job, or takes one that is over off the list.
-    pub(crate) fn end(self, job: String) {
-        let path = format!("/model-jobs/{}", route::encode(&job));
+    pub(crate) fn end(self, job: &str) {
+        let path = format!("/model-jobs/{}", route::encode(job));
         spawn_local(async move {
             if let Err(error) = editor::delete_at(&path).await {
                 self.shell.notices.fail(error.message);
@@ -132,7 +132,7 @@ pub(crate) fn ModelsPage() -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(
         move || {
             if is_busy() {
-                models.load()
+                models.load();
             }
         },
         LOOK,

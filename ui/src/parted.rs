@@ -21,6 +21,19 @@ impl EndedWhy {
         }
     }
 
+    fn explanation(self, title: &str) -> String {
+        match self {
+            Self::Replaced => format!(
+                "The server now has another state of “{title}”, for example because a backup was put back. What you have in this \
+                 window is kept apart from it: nothing of it is lost, and nothing of it is sent."
+            ),
+            Self::Gone | Self::Refused => format!(
+                "“{title}” was deleted on the server, or a backup was put back that does not have it. What you have in this \
+                 window is still here."
+            ),
+        }
+    }
+
     /// Whether this window holds something that the relay does not.
     fn leaves_a_copy(self) -> bool {
         matches!(self, Self::Replaced | Self::Gone)
@@ -120,16 +133,7 @@ pub(crate) fn PartedDialog() -> impl IntoView {
     };
     view! {
         <Dialog open title name="parted" class="medium">
-            <p>{move || match why.get().unwrap_or_default() {
-                EndedWhy::Replaced => format!(
-                    "The server now has another state of “{}”, for example because a backup was put back. What you have in this window is kept apart from it: nothing of it is lost, and nothing of it is sent.",
-                    name()
-                ),
-                EndedWhy::Gone | EndedWhy::Refused => format!(
-                    "“{}” was deleted on the server, or a backup was put back that does not have it. What you have in this window is still here.",
-                    name()
-                ),
-            }}</p>
+            <p>{move || why.get().unwrap_or_default().explanation(&name())}</p>
             {move || trouble.get().map(|words| view! { <p class="trouble" role="alert" data-testid="parted-trouble">{words}</p> })}
             <ul class="choices">
                 <li>
