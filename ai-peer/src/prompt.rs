@@ -302,6 +302,7 @@ impl Maker<'_> {
                     max_tokens: answer_tokens(self.task.kind, selected),
                     ..StopCondition::default()
                 },
+                shape: None,
                 turn: Turn::default(),
             },
             kind,

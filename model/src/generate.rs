@@ -1,10 +1,12 @@
 //! Text generation as callers see it: a request in, a stream of text out.
 pub mod confidence;
+pub(crate) mod guide;
 pub mod kv_cache;
 pub(crate) mod lookup;
 pub(crate) mod pace;
 pub(crate) mod run;
 pub mod sampler;
+pub mod shape;
 pub mod steps;
 pub mod stop;
 pub mod stream;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
+use shape::Shape;
 use stop::StopCondition;
 use stream::Generation;
 
@@ -77,6 +80,9 @@ pub struct GenerateRequest {
     pub params: SamplingParams,
     /// When to end.
     pub stop: StopCondition,
+    /// What the answer is to look like; `None`: anything.
+    #[serde(default)]
+    pub shape: Option<Shape>,
     /// For whom, and how soon.
     #[serde(default)]
     pub turn: Turn,
@@ -117,6 +123,7 @@ impl GenerateRequest {
                 max_tokens,
                 ..StopCondition::default()
             },
+            shape: None,
             turn: Turn::default(),
         }
     }
@@ -147,6 +154,9 @@ pub enum GenerateError {
     /// The model's chat template refuses these messages; asking again changes nothing.
     #[error("the model's chat template refuses these messages: {0}")]
     Template(String),
+    /// The shape that was asked for is no shape; the request can never work.
+    #[error("the answer cannot be given the shape that was asked for: {0}")]
+    Shape(String),
     /// A run failed; the worker goes on with the next request.
     #[error("the model failed: {0}")]
     Failed(String),
@@ -198,6 +208,6 @@ pub trait Generator: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`GenerateError::Busy`] when the queue is full, [`GenerateError::Gone`] when the worker has ended,
-    /// [`GenerateError::Template`] and [`GenerateError::PromptTooLong`] when the request can never work.
+    /// [`GenerateError::Template`], [`GenerateError::PromptTooLong`] and [`GenerateError::Shape`] when the request can never work.
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError>;
 }

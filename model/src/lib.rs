@@ -32,6 +32,7 @@ pub use device::{DeviceReport, Provider, Refusal};
 pub use engine::{CachePlan, EngineOptions, LoadError};
 pub use generate::confidence::{Span, TokenScore};
 pub use generate::sampler::SamplingParams;
+pub use generate::shape::Shape;
 pub use generate::stop::StopCondition;
 pub use generate::stream::{Chunk, Drafts, FinishReason, Generation, GenerationSender, Summary};
 pub use generate::{ChatMessage, ChatRole, GenerateError, GenerateRequest, Generator, Pace, Priority, Turn};

@@ -4,19 +4,21 @@
 //! answer has come. Dropping a [`Generation`] closes the connection, which is how these servers are told to stop.
 //!
 //! What such a server cannot do is told by [`Capabilities`]: tokens are estimated, an answer cannot be begun for it,
-//! there are no probabilities, and of the sampling parameters only temperature, `top_p` and the seed are sent.
+//! there are no probabilities, an answer's [`Shape`](crate::Shape) is asked for where
+//! the server is known to understand that and checked in any case, and of the sampling parameters only temperature, `top_p` and the seed are sent.
 mod answer;
 mod events;
 mod options;
 mod wire;
 
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::device::DeviceReport;
+use crate::generate::guide::Grammars;
 use crate::generate::stream::{Chunk, Generation};
 use crate::generate::{ChatMessage, GenerateError, GenerateRequest, Generator};
 use crate::info::{Capabilities, ModelInfo};
@@ -38,6 +40,8 @@ pub struct RemoteEngine {
     info: ModelInfo,
     jobs: Option<tokio::sync::mpsc::Sender<Job>>,
     waiting: usize,
+    /// Made when the first shape is asked for.
+    grammars: OnceLock<Result<Grammars, String>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -86,6 +90,7 @@ impl RemoteEngine {
             },
             jobs: Some(jobs),
             waiting,
+            grammars: OnceLock::new(),
             thread: Some(thread),
         };
         if measure {
@@ -141,12 +146,23 @@ impl Generator for RemoteEngine {
                 limit,
             });
         }
+        let guide = match &request.shape {
+            Some(shape) => {
+                let grammars = self.grammars.get_or_init(Grammars::of_bytes).as_ref();
+                let guide = grammars
+                    .map_err(Clone::clone)
+                    .and_then(|grammars| grammars.guide(shape));
+                Some(guide.map_err(GenerateError::Shape)?)
+            }
+            None => None,
+        };
         // room for every piece of the answer: a slow reader does not hold up the others on this thread
         let (reader, generation) =
             Generation::channel(request.stop.max_tokens.min(self.info.context_length) + 4);
         let jobs = self.jobs.as_ref().ok_or(GenerateError::Gone)?;
         jobs.try_send(Job {
             request,
+            guide,
             prompt,
             reader,
         })

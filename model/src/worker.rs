@@ -4,7 +4,7 @@ mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::chat_template::ChatTemplate;
 use crate::device::DeviceReport;
 use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::guide::{Grammars, Guide};
 use crate::generate::pace::PaceKeeper;
 use crate::generate::run::{self, Job, Prompt};
 use crate::generate::stream::{Generation, GenerationSender};
@@ -34,6 +35,9 @@ struct Shared {
     info: ModelInfo,
     tokenizer: TextTokenizer,
     template: ChatTemplate,
+    end_tokens: Vec<u32>,
+    /// Made when the first shape is asked for.
+    grammars: OnceLock<Result<Grammars, String>>,
     clock: Option<fn() -> u64>,
     queue: Arc<Queue<Job>>,
     ending: Arc<AtomicBool>,
@@ -97,6 +101,7 @@ impl Worker {
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
             let (queue, ending, kept) = (Arc::clone(&queue), Arc::clone(&ending), Arc::clone(&kept));
+            let end_tokens = end_tokens.clone();
             move || {
                 let _until = Queue::until_dropped(Arc::clone(&queue));
                 priority::give_way();
@@ -165,6 +170,8 @@ impl Worker {
                 info,
                 tokenizer,
                 template,
+                end_tokens,
+                grammars: OnceLock::new(),
                 clock,
                 queue,
                 ending,
@@ -202,6 +209,22 @@ impl Worker {
         let tokens = tokens.min(self.shared.info.context_length);
         let seconds = prompt_tokens as f64 / pace.prefill.max(1.0) + tokens as f64 / pace.decode.max(1.0);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 1024)
+    }
+
+    /// What holds an answer to the shape that a request asks for.
+    fn guide(&self, request: &GenerateRequest) -> Result<Option<Guide>, GenerateError> {
+        let Some(shape) = &request.shape else {
+            return Ok(None);
+        };
+        let shared = &self.shared;
+        let grammars = shared
+            .grammars
+            .get_or_init(|| Grammars::of_tokenizer(&shared.tokenizer, &shared.end_tokens));
+        let guide = grammars
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|grammars| grammars.guide(shape));
+        guide.map(Some).map_err(GenerateError::Shape)
     }
 
     fn prompt(&self, request: &GenerateRequest) -> Result<Prompt, GenerateError> {
@@ -246,6 +269,7 @@ impl Generator for Worker {
                 limit,
             });
         }
+        let guide = self.guide(&request)?;
         // room for every piece of the answer: a slow reader never holds up the model for others
         let prompt_tokens = prompt.tokens.len();
         let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
@@ -255,6 +279,7 @@ impl Generator for Worker {
             params: request.params,
             cost: self.cost(prompt_tokens, request.stop.max_tokens),
             stop: request.stop,
+            guide,
             turn: request.turn,
             reader,
         };

@@ -130,6 +130,9 @@ pub enum EngineError {
     /// Nothing to feed.
     #[error("no tokens were given")]
     Empty,
+    /// The shape that was asked for cannot be followed any further.
+    #[error("the answer cannot be held to its shape: {0}")]
+    Shape(String),
     /// ONNX Runtime failed.
     #[error(transparent)]
     Run(#[from] ort::Error),

@@ -14,6 +14,7 @@ mod manager;
 mod refusals;
 mod remote;
 mod requantise;
+mod shape;
 mod speed;
 mod support;
 mod tiny;
