@@ -13,6 +13,7 @@ pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::AdapterId;
 use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
 use shape::Shape;
@@ -83,6 +84,9 @@ pub struct GenerateRequest {
     /// What the answer is to look like; `None`: anything.
     #[serde(default)]
     pub shape: Option<Shape>,
+    /// The adapter that the model is to wear; `None`: the model as it is.
+    #[serde(default)]
+    pub adapter: Option<AdapterId>,
     /// For whom, and how soon.
     #[serde(default)]
     pub turn: Turn,
@@ -124,6 +128,7 @@ impl GenerateRequest {
                 ..StopCondition::default()
             },
             shape: None,
+            adapter: None,
             turn: Turn::default(),
         }
     }
@@ -157,6 +162,9 @@ pub enum GenerateError {
     /// The shape that was asked for is no shape; the request can never work.
     #[error("the answer cannot be given the shape that was asked for: {0}")]
     Shape(String),
+    /// The adapter cannot be used; asking again changes nothing until it is added.
+    #[error("{0}")]
+    Adapter(String),
     /// A run failed; the worker goes on with the next request.
     #[error("the model failed: {0}")]
     Failed(String),
@@ -208,6 +216,7 @@ pub trait Generator: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`GenerateError::Busy`] when the queue is full, [`GenerateError::Gone`] when the worker has ended,
-    /// [`GenerateError::Template`], [`GenerateError::PromptTooLong`] and [`GenerateError::Shape`] when the request can never work.
+    /// [`GenerateError::Template`], [`GenerateError::PromptTooLong`] [`GenerateError::Shape`] and
+    /// [`GenerateError::Adapter`] when the request can never work.
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError>;
 }

@@ -11,14 +11,14 @@ mod events;
 mod options;
 mod wire;
 
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::device::DeviceReport;
-use crate::generate::guide::Grammars;
+use crate::generate::guide;
 use crate::generate::stream::{Chunk, Generation};
 use crate::generate::{ChatMessage, GenerateError, GenerateRequest, Generator};
 use crate::info::{Capabilities, ModelInfo};
@@ -40,8 +40,6 @@ pub struct RemoteEngine {
     info: ModelInfo,
     jobs: Option<tokio::sync::mpsc::Sender<Job>>,
     waiting: usize,
-    /// Made when the first shape is asked for.
-    grammars: OnceLock<Result<Grammars, String>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,7 +88,6 @@ impl RemoteEngine {
             },
             jobs: Some(jobs),
             waiting,
-            grammars: OnceLock::new(),
             thread: Some(thread),
         };
         if measure {
@@ -146,16 +143,14 @@ impl Generator for RemoteEngine {
                 limit,
             });
         }
-        let guide = match &request.shape {
-            Some(shape) => {
-                let grammars = self.grammars.get_or_init(Grammars::of_bytes).as_ref();
-                let guide = grammars
-                    .map_err(Clone::clone)
-                    .and_then(|grammars| grammars.guide(shape));
-                Some(guide.map_err(GenerateError::Shape)?)
-            }
-            None => None,
-        };
+        if request.adapter.is_some() {
+            return Err(GenerateError::Adapter(format!(
+                "{} wears no adapters from here: its server offers them as models of their own; choose one of those",
+                self.info.id
+            )));
+        }
+        let guide = request.shape.as_ref().map(|shape| guide::bytes()?.guide(shape));
+        let guide = guide.transpose().map_err(GenerateError::Shape)?;
         // room for every piece of the answer: a slow reader does not hold up the others on this thread
         let (reader, generation) =
             Generation::channel(request.stop.max_tokens.min(self.info.context_length) + 4);

@@ -1,13 +1,17 @@
 //! The thread that owns a loaded model. Everybody else puts requests in its queue.
+mod adapted;
 mod priority;
 mod queue;
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::adapter::{AdapterError, AdapterId, NOBODY};
 use crate::artifact::Artifact;
 use crate::chat_template::ChatTemplate;
 use crate::device::DeviceReport;
@@ -21,6 +25,7 @@ use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
+use adapted::{Adapters, wearing};
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -43,8 +48,9 @@ struct Shared {
     ending: Arc<AtomicBool>,
     pace: Arc<PaceKeeper>,
     runs: Arc<AtomicU64>,
-    /// What the caches held after the last request.
-    kept: Arc<Mutex<Vec<Vec<u32>>>>,
+    /// What the caches held after the last request, by owner.
+    kept: Arc<Mutex<HashMap<u64, Vec<Vec<u32>>>>>,
+    adapters: Adapters,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -93,10 +99,11 @@ impl Worker {
         let mut end_tokens = artifact.end_tokens.clone();
         end_tokens.extend(artifact.end_texts.iter().filter_map(|text| tokenizer.id_of(text)));
 
+        let adapters = Adapters::new(&artifact, options.adapters.clone());
         let clock = options.clock;
-        let queue = Arc::new(Queue::new(options.queue));
+        let queue = Arc::new(Queue::<Job>::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
-        let kept = Arc::<Mutex<Vec<Vec<u32>>>>::default();
+        let kept = Arc::<Mutex<HashMap<u64, Vec<Vec<u32>>>>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
@@ -122,15 +129,30 @@ impl Worker {
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
+                let mut adapted = None;
                 while let Some(job) = queue.pop() {
-                    serve(&mut engine, &job, || run::Surroundings {
+                    let engine = match &job.adapter {
+                        None => &mut engine,
+                        Some(adapter) => {
+                            match wearing(&mut adapted, &runtime, &artifact, &options, adapter) {
+                                Ok(engine) => engine,
+                                Err(words) => {
+                                    let error = GenerateError::Adapter(words);
+                                    let _ = job.reader.blocking_send(Err(error)); // it may have left
+                                    continue;
+                                }
+                            }
+                        }
+                    };
+                    serve(engine, &job, || run::Surroundings {
                         tokenizer: &tokenizer,
                         end_tokens: &end_tokens,
                         ending: &ending,
                         pace: &pace,
                         drafts: options.drafts,
                     });
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = engine.kept();
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.insert(engine.owner(), engine.kept());
                 }
             }
         };
@@ -178,6 +200,7 @@ impl Worker {
                 pace,
                 runs,
                 kept,
+                adapters,
                 thread: Some(thread),
             }),
         })
@@ -201,6 +224,14 @@ impl Worker {
     /// [`GenerateError::Template`].
     pub fn prompt_tokens(&self, request: &GenerateRequest) -> Result<Vec<u32>, GenerateError> {
         Ok(self.prompt(request)?.tokens)
+    }
+
+    /// Reads an adapter, which requests may name from now on; one of the same name is replaced. Blocks while the files are read.
+    ///
+    /// # Errors
+    /// See [`AdapterError`].
+    pub fn add_adapter(&self, id: AdapterId, place: &Path) -> Result<(), AdapterError> {
+        self.shared.adapters.add(id, place).map(drop)
     }
 
     /// How long a request takes at most, at the present pace.
@@ -250,8 +281,17 @@ impl Generator for Worker {
         let Ok(prompt) = self.prompt(request) else {
             return 0;
         };
+        let owner = match &request.adapter {
+            None => Some(NOBODY),
+            Some(id) => self.shared.adapters.loaded(id).map(|adapter| adapter.owner()),
+        };
         let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = kept.iter().map(|kept| common(kept, &prompt.tokens)).max();
+        let own = owner.and_then(|owner| kept.get(&owner));
+        let longest = own
+            .into_iter()
+            .flatten()
+            .map(|kept| common(kept, &prompt.tokens))
+            .max();
         longest.unwrap_or(0)
     }
 
@@ -270,6 +310,10 @@ impl Generator for Worker {
             });
         }
         let guide = self.guide(&request)?;
+        let adapter = match &request.adapter {
+            Some(id) => Some(self.shared.adapters.get(id).map_err(GenerateError::Adapter)?),
+            None => None,
+        };
         // room for every piece of the answer: a slow reader never holds up the model for others
         let prompt_tokens = prompt.tokens.len();
         let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
@@ -280,6 +324,7 @@ impl Generator for Worker {
             cost: self.cost(prompt_tokens, request.stop.max_tokens),
             stop: request.stop,
             guide,
+            adapter,
             turn: request.turn,
             reader,
         };

@@ -1,5 +1,5 @@
 //! Shapes at work: which tokens may follow, and whether a text that somebody else wrote has the shape.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use llguidance::api::{ParserLimits, StopReason};
 use llguidance::{Matcher, ParserFactory};
@@ -52,7 +52,7 @@ impl Grammars {
     }
 
     /// For text of which only the bytes are known.
-    pub(crate) fn of_bytes() -> Result<Self, String> {
+    fn of_bytes() -> Result<Self, String> {
         let words: Vec<Vec<u8>> = (0..=u8::MAX).map(|byte| vec![byte]).collect();
         let trie = TokTrie::from(&TokRxInfo::new(256, NONE), &words);
         Self::new(&(Arc::new(ApproximateTokEnv::new(trie)) as TokEnv), None)
@@ -120,6 +120,15 @@ impl Grammars {
             .map_err(|error| first_line(&error))?;
         Ok(matcher)
     }
+}
+
+/// Shapes of texts of which only the bytes are known.
+pub(crate) fn bytes() -> Result<&'static Grammars, String> {
+    static BYTES: OnceLock<Result<Grammars, String>> = OnceLock::new();
+    BYTES
+        .get_or_init(Grammars::of_bytes)
+        .as_ref()
+        .map_err(Clone::clone)
 }
 
 /// Follows one answer and knows what may come next.

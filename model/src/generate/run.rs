@@ -1,4 +1,5 @@
 //! One generation from prompt to end: read the prompt, then token by token, looking for a reader that left.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::steps::Steps;
 use super::stop::{StopCondition, StopFilter};
 use super::stream::{Chunk, FinishReason, GenerationSender, Summary};
 use super::{GenerateError, GenerateRequest, Turn};
+use crate::adapter::Adapter;
 use crate::chat_template::ChatTemplate;
 use crate::engine::{Engine, EngineError, PREFILL_CHUNK};
 use crate::tokenizer::TextTokenizer;
@@ -23,6 +25,7 @@ pub(crate) struct Job {
     pub(crate) stop: StopCondition,
     /// What holds the answer to the shape that was asked for.
     pub(crate) guide: Option<Guide>,
+    pub(crate) adapter: Option<Arc<Adapter>>,
     pub(crate) turn: Turn,
     /// How long it will take at most, as far as can be told.
     pub(crate) cost: Duration,

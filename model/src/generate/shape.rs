@@ -8,6 +8,8 @@ use serde_json::Value as Json;
 
 use llguidance::api::TopLevelGrammar;
 
+use super::guide::{Check, bytes};
+
 /// What an answer is to look like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +49,15 @@ PART: LINE & ~MARKED & ~PICTURE
 "#;
 
 impl Shape {
+    /// Whether a text has this shape.
+    ///
+    /// # Errors
+    /// What is wrong with the shape, in words.
+    pub fn fits(&self, text: &str) -> Result<bool, String> {
+        let mut check = Check::new(bytes()?.guide(self)?);
+        Ok(check.push(text) == text.len() && check.guide().may_end())
+    }
+
     /// Whether a line break after something whole ends the answer.
     pub(crate) const fn ends_with_line(&self) -> bool {
         matches!(self, Self::Paragraph { .. })

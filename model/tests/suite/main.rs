@@ -7,6 +7,7 @@
     reason = "a test stops where something is wrong"
 )]
 
+mod adapter;
 mod gguf;
 mod golden;
 mod http_server;

