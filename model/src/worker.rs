@@ -25,7 +25,7 @@ use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
-use adapted::{Adapters, wearing};
+use adapted::{Adapters, Graphs};
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -114,7 +114,7 @@ impl Worker {
                 priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let (mut engine, pace) = match opened {
+                let (engine, pace) = match opened {
                     Ok((engine, speed)) => {
                         let pace = Arc::new(PaceKeeper::new(speed));
                         let told = Loaded {
@@ -129,21 +129,9 @@ impl Worker {
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
-                let mut adapted = None;
+                let mut graphs = Graphs::new(engine, &runtime, &artifact, &options);
                 while let Some(job) = queue.pop() {
-                    let engine = match &job.adapter {
-                        None => &mut engine,
-                        Some(adapter) => {
-                            match wearing(&mut adapted, &runtime, &artifact, &options, adapter) {
-                                Ok(engine) => engine,
-                                Err(words) => {
-                                    let error = GenerateError::Adapter(words);
-                                    let _ = job.reader.blocking_send(Err(error)); // it may have left
-                                    continue;
-                                }
-                            }
-                        }
-                    };
+                    let Some(engine) = graphs.of(&job) else { continue };
                     serve(engine, &job, || run::Surroundings {
                         tokenizer: &tokenizer,
                         end_tokens: &end_tokens,

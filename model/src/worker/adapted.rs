@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::adapter::{Adapter, AdapterError, AdapterId, graph};
 use crate::artifact::Artifact;
 use crate::engine::{Engine, EngineOptions};
+use crate::generate::GenerateError;
+use crate::generate::run::Job;
 use crate::runtime::Runtime;
 
 /// The adapters that were read.
@@ -63,30 +65,68 @@ impl Adapters {
     }
 }
 
-/// The graph that takes adapters, opened when the first of them is wanted, with this one on. Errors are in words.
-pub(super) fn wearing<'e>(
-    adapted: &'e mut Option<Engine>,
-    runtime: &Runtime,
-    artifact: &Artifact,
-    options: &EngineOptions,
-    adapter: &Adapter,
-) -> Result<&'e mut Engine, String> {
-    let engine = match adapted {
-        Some(engine) => engine,
-        none => {
-            // its weights lie in memory a second time
-            crate::fit::check(artifact.weight_bytes, crate::fit::free_memory())
-                .map_err(|error| format!("with an adapter the model is loaded a second time: {error}"))?;
-            let graph = graph::prepare(&artifact.graph, &artifact.id).map_err(|error| error.to_string())?;
-            let artifact = Artifact {
-                graph,
-                ..artifact.clone()
-            };
-            let engine = Engine::open(runtime, &artifact, options).map_err(|error| error.to_string())?;
-            tracing::info!(model = artifact.id, "the graph that takes adapters is loaded");
-            none.insert(engine)
+/// The graphs of a worker: the model's own, and the one that takes adapters.
+pub(super) struct Graphs<'a> {
+    plain: Engine,
+    /// Opened when an adapter is wanted first.
+    adapted: Option<Engine>,
+    runtime: &'a Runtime,
+    artifact: &'a Artifact,
+    options: &'a EngineOptions,
+}
+
+impl<'a> Graphs<'a> {
+    pub(super) const fn new(
+        plain: Engine,
+        runtime: &'a Runtime,
+        artifact: &'a Artifact,
+        options: &'a EngineOptions,
+    ) -> Self {
+        Self {
+            plain,
+            adapted: None,
+            runtime,
+            artifact,
+            options,
         }
-    };
-    engine.wear(Some(adapter)).map_err(|error| error.to_string())?;
-    Ok(engine)
+    }
+
+    /// The graph that is to run a job. `None` when there is none: the reader has been told.
+    pub(super) fn of(&mut self, job: &Job) -> Option<&mut Engine> {
+        let Some(adapter) = &job.adapter else {
+            return Some(&mut self.plain);
+        };
+        match self.wearing(adapter) {
+            Ok(engine) => Some(engine),
+            Err(words) => {
+                tracing::warn!(words, "an adapter cannot be put on");
+                let _ = job.reader.blocking_send(Err(GenerateError::Adapter(words))); // it may have left
+                None
+            }
+        }
+    }
+
+    /// The graph that takes adapters, with this one on. Errors are in words.
+    fn wearing(&mut self, adapter: &Adapter) -> Result<&mut Engine, String> {
+        let engine = match &mut self.adapted {
+            Some(engine) => engine,
+            none => {
+                // its weights lie in memory a second time
+                crate::fit::check(self.artifact.weight_bytes, crate::fit::free_memory())
+                    .map_err(|error| format!("with an adapter the model is loaded a second time: {error}"))?;
+                let graph = graph::prepare(&self.artifact.graph, &self.artifact.id)
+                    .map_err(|error| error.to_string())?;
+                let artifact = Artifact {
+                    graph,
+                    ..self.artifact.clone()
+                };
+                let engine =
+                    Engine::open(self.runtime, &artifact, self.options).map_err(|error| error.to_string())?;
+                tracing::info!(model = artifact.id, "the graph that takes adapters is loaded");
+                none.insert(engine)
+            }
+        };
+        engine.wear(Some(adapter)).map_err(|error| error.to_string())?;
+        Ok(engine)
+    }
 }

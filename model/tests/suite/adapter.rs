@@ -1,8 +1,7 @@
 //! LoRA adapters: what they add is what merged weights would add, and nobody else notices.
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::adapter::graph::{Slot, prepare, slots};
+use model::adapter::graph::{prepare, slots};
 use model::engine::Engine;
 use model::gguf::Variant;
 use model::manager::{AdapterLibrary, ManagerError};
@@ -11,223 +10,10 @@ use model::{
     Worker,
 };
 use proptest::prelude::*;
-use prost::Message;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, serialize_to_file};
 
 use crate::gguf::{converted, default_gguf, small};
+use crate::lora::{RANK, merge, random, write_gguf, write_peft};
 use crate::support::{ask, collect, engine, log_softmax, put, real, tiny, worker};
-
-const RANK: usize = 4;
-const ALPHA: f32 = 8.0;
-
-/// Numbers between -1 and 1 that are always the same.
-struct Chance(u64);
-
-impl Chance {
-    fn numbers(&mut self, count: usize, width: f32) -> Vec<f32> {
-        let mut next = || {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            ((self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * width
-        };
-        (0..count).map(|_| next()).collect()
-    }
-}
-
-/// A and B of one matrix, as PEFT stores them: [rank, inputs] and [outputs, rank].
-struct Matrices {
-    a: Vec<f32>,
-    b: Vec<f32>,
-    inputs: usize,
-    outputs: usize,
-}
-
-/// By layer and module.
-type Random = BTreeMap<(usize, &'static str), Matrices>;
-
-fn random(slots: &[Slot], seed: u64, strength: f32) -> Random {
-    let mut chance = Chance(seed);
-    let mut all = Random::new();
-    for slot in slots {
-        for part in &slot.parts {
-            let matrices = Matrices {
-                a: chance.numbers(RANK * slot.inputs, (slot.inputs as f32).sqrt().recip()),
-                b: chance.numbers(part.outputs * RANK, strength),
-                inputs: slot.inputs,
-                outputs: part.outputs,
-            };
-            all.insert((slot.layer, part.module), matrices);
-        }
-    }
-    all
-}
-
-fn bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-/// Writes it as PEFT does.
-fn write_peft(random: &Random, folder: &Path) {
-    std::fs::create_dir_all(folder).unwrap();
-    put(
-        &folder.join("adapter_config.json"),
-        format!(r#"{{"peft_type": "LORA", "r": {RANK}, "lora_alpha": {ALPHA}, "bias": "none"}}"#).as_bytes(),
-    );
-    let mut tensors = Vec::new();
-    for ((layer, module), matrices) in random {
-        let block = if module.ends_with("o_proj") || "qkv".contains(&module[..1]) {
-            "self_attn"
-        } else {
-            "mlp"
-        };
-        let name =
-            |half: &str| format!("base_model.model.model.layers.{layer}.{block}.{module}.lora_{half}.weight");
-        tensors.push((name("A"), vec![RANK, matrices.inputs], bytes(&matrices.a)));
-        tensors.push((name("B"), vec![matrices.outputs, RANK], bytes(&matrices.b)));
-    }
-    let views = tensors.iter().map(|(name, sides, bytes)| {
-        (
-            name.clone(),
-            TensorView::new(Dtype::F32, sides.clone(), bytes).unwrap(),
-        )
-    });
-    serialize_to_file(views, None, &folder.join("adapter_model.safetensors")).unwrap();
-}
-
-/// Writes it as llama.cpp's converter does; `head` is the width of the heads whose rows it shuffles.
-fn write_gguf(random: &Random, head: usize, file: &Path) {
-    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
-    let mut tensors: Vec<(String, usize, Vec<f32>)> = Vec::new();
-    for ((layer, module), matrices) in random {
-        let name = match *module {
-            "q_proj" => "attn_q",
-            "k_proj" => "attn_k",
-            "v_proj" => "attn_v",
-            "o_proj" => "attn_output",
-            "gate_proj" => "ffn_gate",
-            "up_proj" => "ffn_up",
-            _ => "ffn_down",
-        };
-        let rows: Vec<&[f32]> = matrices.b.chunks(RANK).collect();
-        // (heads, 2, half) to (heads, half, 2), as its `permute` does
-        let shuffled = (0..rows.len()).flat_map(|row| {
-            let (first, row) = (row / head * head, row % head);
-            rows[first + row % 2 * (head / 2) + row / 2].to_vec()
-        });
-        let b = if matches!(name, "attn_q" | "attn_k") {
-            shuffled.collect()
-        } else {
-            matrices.b.clone()
-        };
-        tensors.push((
-            format!("blk.{layer}.{name}.weight.lora_a"),
-            matrices.inputs,
-            matrices.a.clone(),
-        ));
-        tensors.push((format!("blk.{layer}.{name}.weight.lora_b"), RANK, b));
-    }
-    let mut out = b"GGUF".to_vec();
-    out.extend(3u32.to_le_bytes());
-    out.extend((tensors.len() as u64).to_le_bytes());
-    out.extend(4u64.to_le_bytes());
-    for (key, value) in [
-        ("general.type", "adapter"),
-        ("general.architecture", "llama"),
-        ("adapter.type", "lora"),
-    ] {
-        out.extend([text(key), 8u32.to_le_bytes().to_vec(), text(value)].concat());
-    }
-    out.extend(
-        [
-            text("adapter.lora.alpha"),
-            6u32.to_le_bytes().to_vec(),
-            ALPHA.to_le_bytes().to_vec(),
-        ]
-        .concat(),
-    );
-    let mut data = Vec::new();
-    for (name, columns, numbers) in &tensors {
-        out.extend(text(name));
-        out.extend(2u32.to_le_bytes());
-        out.extend((*columns as u64).to_le_bytes());
-        out.extend(((numbers.len() / columns) as u64).to_le_bytes());
-        out.extend(0u32.to_le_bytes());
-        out.extend((data.len() as u64).to_le_bytes());
-        data.extend(bytes(numbers));
-        data.resize(data.len().next_multiple_of(32), 0);
-    }
-    out.resize(out.len().next_multiple_of(32), 0);
-    out.extend(data);
-    put(file, &out);
-}
-
-/// Where a graph's weights lie, read by the specification.
-mod proto {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Model {
-        #[prost(message, optional, tag = "7")]
-        pub(super) graph: Option<Graph>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Graph {
-        #[prost(message, repeated, tag = "5")]
-        pub(super) initializer: Vec<Weight>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Weight {
-        #[prost(string, tag = "8")]
-        pub(super) name: String,
-        #[prost(message, repeated, tag = "13")]
-        pub(super) external: Vec<Entry>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Entry {
-        #[prost(string, tag = "1")]
-        pub(super) key: String,
-        #[prost(string, tag = "2")]
-        pub(super) value: String,
-    }
-}
-
-/// Adds B A to the weights of an `fp32` model in its own file.
-fn merge(artifact: &Artifact, slots: &[Slot], random: &Random) {
-    let graph = proto::Model::decode(std::fs::read(&artifact.graph).unwrap().as_slice())
-        .unwrap()
-        .graph
-        .unwrap();
-    let file = artifact.weight_files().remove(0);
-    let mut data = std::fs::read(&file).unwrap();
-    for slot in slots {
-        let name = format!("{}.weight", slot.key);
-        let weight = graph
-            .initializer
-            .iter()
-            .find(|weight| weight.name == name)
-            .unwrap();
-        let offset = weight
-            .external
-            .iter()
-            .find(|entry| entry.key == "offset")
-            .unwrap();
-        let mut at: usize = offset.value.parse().unwrap();
-        for part in &slot.parts {
-            let Matrices { a, b, .. } = &random[&(slot.layer, part.module)];
-            for row in b.chunks(RANK) {
-                for input in 0..slot.inputs {
-                    let sum: f32 = (0..RANK).map(|r| row[r] * a[r * slot.inputs + input]).sum();
-                    let place = &mut data[at..at + 4];
-                    let old = f32::from_le_bytes(place.try_into().unwrap());
-                    place.copy_from_slice(&(old + sum * ALPHA / RANK as f32).to_le_bytes());
-                    at += 4;
-                }
-            }
-        }
-    }
-    put(&file, &data);
-}
 
 fn adapted(artifact: &Artifact) -> Engine {
     let graph = prepare(&artifact.graph, &artifact.id).unwrap();
@@ -249,12 +35,12 @@ fn run(engine: &mut Engine, tokens: &[u32]) -> Vec<Vec<f64>> {
     all
 }
 
-/// The greatest difference of what is not hopelessly unlikely.
+/// The greatest difference, as a share of the number where that is large: some of these models are sure of one token, and all
+/// others are very unlikely.
 fn apart(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
     pairs
-        .filter(|(a, _)| **a > -12.0)
-        .map(|(a, b)| (a - b).abs())
+        .map(|(a, b)| (a - b).abs() / a.abs().max(1.0))
         .fold(0.0, f64::max)
 }
 
@@ -308,7 +94,7 @@ fn an_adapter_adds_what_merged_weights_would_in_every_family() {
             "{family}: {difference:.6} from the merged weights, which are {effect:.2} from the plain ones"
         );
         assert!(
-            difference < 2e-3 && effect > 0.1,
+            difference < 1e-3 && effect > 0.01,
             "{family}: {difference} {effect}"
         );
     }
@@ -338,7 +124,7 @@ fn the_default_model_with_an_adapter_is_the_merged_model() {
     let full = converted(&default_gguf(), Variant::Fp32, folder.path());
     let default = real();
     let slots = slots(&full.graph, "full").unwrap();
-    let random = random(&slots, 11, 0.02);
+    let random = random(&slots, 11, 0.15);
     let peft = folder.path().join("peft");
     write_peft(&random, &peft);
     let adapter = Adapter::open(&peft, "full", &slots).unwrap();
@@ -366,7 +152,7 @@ fn the_default_model_with_an_adapter_is_the_merged_model() {
     println!(
         "{difference:.5} apart; divergence of the plain model {effect:.3}, of 8 bits with the adapter {rounded:.4}"
     );
-    assert!(difference < 1e-2, "{difference}");
+    assert!(difference < 1e-3, "{difference}");
     assert!(effect > 0.05, "the adapter does something: {effect}");
     assert!(rounded < 0.03 && rounded * 4.0 < effect, "{rounded} {effect}");
 }
@@ -401,15 +187,15 @@ fn dressed(artifact: &Artifact, folder: &Path, strength: f32) -> Worker {
 fn adapters_are_switched_by_request_and_nobody_meets_anothers_cache() {
     let folder = tempfile::tempdir().unwrap();
     let artifact = real();
-    let dressed = dressed(&artifact, folder.path(), 0.02);
-    let request = ask("Write three sentences about a lighthouse.", 24);
+    let dressed = dressed(&artifact, folder.path(), 0.15);
+    let request = ask("Write three sentences about a lighthouse.", 16);
     let longer = ask(
         "Write three sentences about a lighthouse. Begin with the sea.",
         24,
     );
     let alone: Vec<[String; 2]> = ["one", "two"]
         .map(|name| {
-            let fresh = self::dressed(&artifact, folder.path(), 0.02);
+            let fresh = self::dressed(&artifact, folder.path(), 0.15);
             [&request, &longer].map(|request| answer(&fresh, &wearing(request, name)))
         })
         .to_vec();
@@ -419,7 +205,7 @@ fn adapters_are_switched_by_request_and_nobody_meets_anothers_cache() {
         alone[0][0] != plain[0] && alone[1][0] != plain[0] && alone[0][0] != alone[1][0],
         "{alone:?} {plain:?}"
     );
-    for (index, request) in [&request, &longer, &request, &longer].into_iter().enumerate() {
+    for (index, request) in [&request, &longer, &request].into_iter().enumerate() {
         assert_eq!(answer(&dressed, &wearing(request, "one")), alone[0][index % 2]);
         assert_eq!(answer(&dressed, request), plain[index % 2]);
         assert_eq!(answer(&dressed, &wearing(request, "two")), alone[1][index % 2]);
@@ -527,13 +313,9 @@ fn adapters_are_added_listed_and_removed() {
     let names: Vec<String> = library.list().into_iter().map(|adapter| adapter.id).collect();
     assert_eq!(names, ["law", "my-style"]);
     // what does not fit leaves nothing behind
-    let other = converted(
-        &small("llama"),
-        Variant::Q8,
-        &folder.path().join("adapters/.other"),
-    );
-    let refused = library.add(&peft, Some("other"), &other);
-    assert!(matches!(refused, Err(ManagerError::Adapter(_))) || own == slots(&other.graph, "other").unwrap());
+    let refused = library.add(&peft, Some("other"), &real());
+    assert!(matches!(refused, Err(ManagerError::Adapter(_))), "{refused:?}");
+    assert_eq!(library.list().len(), 2);
     library.remove("law").unwrap();
     assert!(matches!(
         library.remove("law"),

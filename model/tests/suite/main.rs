@@ -11,6 +11,7 @@ mod adapter;
 mod gguf;
 mod golden;
 mod http_server;
+mod lora;
 mod manager;
 mod refusals;
 mod remote;
