@@ -157,24 +157,7 @@ impl Worker {
             .recv()
             .map_err(|_| LoadError::Thread("it ended while loading".into()))??;
         let speed = pace.now();
-        let info = ModelInfo {
-            id: artifact.id,
-            name: artifact.name,
-            licence: artifact.licence,
-            quantisation: artifact.quantisation,
-            context_length: capacity,
-            device,
-            prefill_tokens_per_second: speed.prefill,
-            decode_tokens_per_second: speed.decode,
-            load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        };
-        tracing::info!(
-            model = info.id,
-            prefill = info.prefill_tokens_per_second.round(),
-            decode = info.decode_tokens_per_second.round(),
-            ms = info.load_ms,
-            "model loaded"
-        );
+        let info = info_of(artifact, capacity, device, speed, started);
         Ok(Self {
             shared: Arc::new(Shared {
                 info,
@@ -336,6 +319,35 @@ impl Drop for Shared {
             tracing::error!("the model's thread panicked");
         }
     }
+}
+
+/// What there is to tell about a model that was loaded.
+fn info_of(
+    artifact: Artifact,
+    capacity: usize,
+    device: DeviceReport,
+    speed: Pace,
+    started: Instant,
+) -> ModelInfo {
+    let info = ModelInfo {
+        id: artifact.id,
+        name: artifact.name,
+        licence: artifact.licence,
+        quantisation: artifact.quantisation,
+        context_length: capacity,
+        device,
+        prefill_tokens_per_second: speed.prefill,
+        decode_tokens_per_second: speed.decode,
+        load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    tracing::info!(
+        model = info.id,
+        prefill = info.prefill_tokens_per_second.round(),
+        decode = info.decode_tokens_per_second.round(),
+        ms = info.load_ms,
+        "model loaded"
+    );
+    info
 }
 
 /// Runs one job. After a panic the cache is empty and the next job runs.

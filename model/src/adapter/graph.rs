@@ -5,8 +5,9 @@
 //!     └── MatMul lora_A.KEY ── MatMul lora_B.KEY ──┘
 //! ```
 //!
-//! It lies beside the model's own and uses its file of weights. The model's own stays as it is: with the products of rank 1 it
-//! would decode at about nine tenths of its speed.
+//! It lies beside the model's own and uses its file of weights. The model's own stays as it is: with nothing on, the default model
+//! decoded at 0.95 of its speed in this one, with an adapter of rank 16 on every projection at 0.85 (medians of 23 windows in
+//! turns, on a busy machine).
 use std::fs;
 use std::path::{Path, PathBuf};
 
