@@ -85,6 +85,7 @@ fn load(config: AiConfig) -> Result<Arc<dyn Generator>, String> {
     let artifact = Artifact::open(&places.model).map_err(|error| error.to_string())?;
     let options = EngineOptions {
         clock: Some(|| clock::now().0 / 1000),
+        adapters: Some(places.adapters()),
         ..EngineOptions::default()
     };
     let worker = Worker::spawn(&runtime, artifact, options).map_err(|error| error.to_string())?;
