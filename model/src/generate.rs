@@ -147,6 +147,9 @@ pub enum GenerateError {
     /// The model's chat template refuses these messages; asking again changes nothing.
     #[error("the model's chat template refuses these messages: {0}")]
     Template(String),
+    /// It may not be asked for this; the words say why, and who can change that.
+    #[error("{0}")]
+    Refused(String),
     /// A run failed; the worker goes on with the next request.
     #[error("the model failed: {0}")]
     Failed(String),
