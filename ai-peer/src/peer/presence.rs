@@ -14,7 +14,7 @@ pub(super) fn state(desk: &Desk, job: Option<&Job>) -> Value {
         "color": desk.config.color,
         "kind": "ai",
         "model": info.name,
-        "device": info.device.provider.name(),
+        "device": desk.place(),
         "quantisation": info.quantisation,
     });
     if let (Some(user), Some(licence)) = (user.as_object_mut(), &info.licence) {
