@@ -2,6 +2,7 @@
 
 mod authors;
 mod copies;
+mod privacy;
 mod versions;
 
 use axum::body::Bytes;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<Relay> {
         .merge(versions::routes())
         .merge(authors::routes())
         .merge(copies::routes())
+        .merge(privacy::routes())
         .fallback(|| async { ApiError::no_such_call() })
         .method_not_allowed_fallback(|| async { ApiError::no_such_call() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -208,6 +210,7 @@ async fn delete(
     find(&relay, &doc).await?;
     relay.unlink(&doc).await?;
     relay.rooms.delete(&doc).await?;
+    relay.shared.store.write_access(AccessWrite::ForgetDepartures(doc.clone())).await?;
     relay.change_access(AccessWrite::Forget(doc)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
