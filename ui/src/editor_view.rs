@@ -15,6 +15,7 @@ use crate::link_bubble::LinkBubble;
 use crate::link_dialog::LinkDialog;
 use crate::margin::Margin;
 use crate::preview_dialog::PreviewDialog;
+use crate::privacy_dialog::PrivacyDialog;
 use crate::route::{self, Route};
 use crate::server::Document;
 use crate::state::{Session, Shell};
@@ -120,6 +121,7 @@ fn Workspace() -> impl IntoView {
         <AskBar />
         <LinkDialog />
         <PreviewDialog />
+        <PrivacyDialog />
         <VersionsDialog />
     }
 }

@@ -53,6 +53,7 @@ fn MoreMenu() -> impl IntoView {
     view! {
         <Popup name="more" label="More" class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
             <MenuItem name="versions" run=Callback::new(move |()| session.looking_back.set(true))>{icon(Icon::Undo)} "Versions…"</MenuItem>
+            <MenuItem name="privacy-settings" run=Callback::new(move |()| session.leaving.set(true))>{icon(Icon::Info)} "What may leave this machine…"</MenuItem>
             <MenuItem name="save-markdown" run=save>{icon(Icon::Document)} "Save as Markdown"</MenuItem>
             <MenuItem name="copy-markdown" run=copy>{icon(Icon::Copy)} "Copy as Markdown"</MenuItem>
         </Popup>

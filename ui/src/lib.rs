@@ -23,6 +23,7 @@ pub mod layout;
 pub mod names;
 pub mod people;
 pub mod places;
+pub mod privacy;
 pub mod route;
 pub mod search;
 pub mod server;
@@ -53,6 +54,8 @@ mod history;
 #[cfg(target_arch = "wasm32")]
 mod icon;
 #[cfg(target_arch = "wasm32")]
+mod leaving;
+#[cfg(target_arch = "wasm32")]
 mod link_bubble;
 #[cfg(target_arch = "wasm32")]
 mod link_dialog;
@@ -72,6 +75,8 @@ mod open_link;
 mod people_bar;
 #[cfg(target_arch = "wasm32")]
 mod preview_dialog;
+#[cfg(target_arch = "wasm32")]
+mod privacy_dialog;
 #[cfg(target_arch = "wasm32")]
 mod share;
 #[cfg(target_arch = "wasm32")]

@@ -151,6 +151,8 @@ pub(crate) struct Session {
     pub(crate) selection: RwSignal<Selection>,
     /// The ask bar is open.
     pub(crate) asking: RwSignal<bool>,
+    /// What may leave this machine is shown.
+    pub(crate) leaving: RwSignal<bool>,
     /// The versions are shown.
     pub(crate) looking_back: RwSignal<bool>,
     /// The link dialog is open.
@@ -187,6 +189,7 @@ impl Session {
                 ..Selection::default()
             }),
             asking: RwSignal::new(false),
+            leaving: RwSignal::new(false),
             looking_back: RwSignal::new(false),
             linking: RwSignal::new(false),
             drawer: RwSignal::new(false),
