@@ -95,7 +95,7 @@ impl Scene {
             },
             at: clock::now(),
             anchor,
-            instruction: "Say it to Anna Gram.".into(),
+            instruction: "Say it to Anna Gram (ada@example.org).".into(),
             to: String::new(),
             state: RequestState::Open,
             lease: None,

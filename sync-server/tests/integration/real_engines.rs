@@ -1,6 +1,7 @@
 //! The real model of this machine beside a real engine of another make, with everything that is sent to it recorded.
 
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,6 +36,17 @@ impl Drop for Engine {
     }
 }
 
+/// The model as this engine reads it, made once for all runs.
+fn eight_bits(gguf: &Path) -> PathBuf {
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("smollm2-q8.gguf");
+    if !made.is_file() {
+        let beside = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        requantise::to_eight_bits(gguf, beside.path());
+        beside.persist(&made).unwrap();
+    }
+    made
+}
+
 impl Engine {
     fn start() -> Self {
         let cache = Locations::from_environment().cache;
@@ -48,8 +60,7 @@ impl Engine {
             program.display()
         );
         let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("smollm2.gguf");
-        requantise::to_eight_bits(&gguf, &model);
+        let model = eight_bits(&gguf);
         let port = free_port();
         let child = Command::new(program)
             .arg("--model")
