@@ -61,6 +61,12 @@ test('nothing leaves until the owner says so, and what leaves is shown, masked a
   await page.getByTestId('ai-device').getByText('on the internet').waitFor();
   await page.locator('.ai-chip', { hasText: 'Big' }).waitFor();
 
+  await page.getByTestId('ai-details').press('Enter');
+  await page.getByTestId('self-test').press('Enter');
+  await page.getByTestId('self-test-report').getByText('tokens a second').waitFor();
+  await picture(page, 'privacy-self-test');
+  await page.keyboard.press('Escape');
+  engine.sent.length = 0; // no document was in it
   await page.getByTestId('people').press('Enter');
   await page.getByTestId('person-list').getByText('AI, may only suggest · big-1').waitFor();
   await picture(page, 'privacy-people');

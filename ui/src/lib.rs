@@ -78,6 +78,8 @@ mod preview_dialog;
 #[cfg(target_arch = "wasm32")]
 mod privacy_dialog;
 #[cfg(target_arch = "wasm32")]
+mod self_test;
+#[cfg(target_arch = "wasm32")]
 mod share;
 #[cfg(target_arch = "wasm32")]
 mod share_links;

@@ -115,6 +115,16 @@ impl Departure {
     }
 }
 
+/// What the self-test says of one engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The engine's name.
+    pub name: String,
+    /// Lines for people.
+    pub words: String,
+}
+
 /// Whether what this peer is asked leaves the machine: so it says itself.
 #[must_use]
 pub fn leaves(peer: &Person) -> bool {
