@@ -48,8 +48,8 @@ impl Thresholds {
             return None; // it does not say
         }
         let mean = summary.mean_logprob.exp();
-        let span = model::generate::confidence::weakest(&summary.scores)
-            .map_or(1.0, |span| span.mean_logprob.exp());
+        let span =
+            model::generate::confidence::weakest(&summary.scores).map_or(1.0, |span| span.mean_logprob.exp());
         if mean < self.mean {
             Some(mean)
         } else {
@@ -129,7 +129,9 @@ impl Cascade {
         match (small, best, larger().next()) {
             (Some(small), _, _) if kind == RequestKind::Continue => Some(choice(small, None)),
             (_, Some(best), _) => Some(choice(best, Some(self.sent(best)))),
-            (Some(small), None, Some(kept)) => Some(choice(small, Some(stays(small, kept, "would have been asked")))),
+            (Some(small), None, Some(kept)) => {
+                Some(choice(small, Some(stays(small, kept, "would have been asked"))))
+            }
             (Some(small), None, None) => Some(choice(small, None)),
             (None, None, _) => None,
         }
@@ -142,7 +144,10 @@ impl Cascade {
             return Further::Nothing;
         };
         let engines = self.engines.borrow();
-        let Some(small) = engines.iter().find(|engine| engine.peer == me && engine.place.is_none()) else {
+        let Some(small) = engines
+            .iter()
+            .find(|engine| engine.peer == me && engine.place.is_none())
+        else {
             return Further::Nothing; // what is larger has nobody above it
         };
         let larger = || engines.iter().filter(|engine| engine.place.is_some());
@@ -167,7 +172,9 @@ impl Cascade {
     #[must_use]
     pub fn instead(&self, me: &str, error: &str) -> Option<Choice> {
         let engines = self.engines.borrow();
-        let failed = engines.iter().find(|engine| engine.peer == me && engine.place.is_some())?;
+        let failed = engines
+            .iter()
+            .find(|engine| engine.peer == me && engine.place.is_some())?;
         let small = engines.iter().find(|engine| engine.place.is_none())?;
         Some(Choice {
             peer: small.peer.clone(),

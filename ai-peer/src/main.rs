@@ -175,7 +175,13 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
             };
             config.place = Some(place.words().to_owned());
             config.known = Some(known.clone());
-            Arc::new(Gate::new(Arc::clone(&generator), name, place, Arc::new(Stated(policy)), known))
+            Arc::new(Gate::new(
+                Arc::clone(&generator),
+                name,
+                place,
+                Arc::new(Stated(policy)),
+                known,
+            ))
         }
     };
     let mut peer = AiPeer::new(identity, generator, config);

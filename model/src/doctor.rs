@@ -138,11 +138,7 @@ fn asked(device: &DeviceReport) -> Vec<Provider> {
     if !asked.contains(&Provider::Cpu) {
         asked.push(Provider::Cpu);
     }
-    asked.sort_by_key(|asked| {
-        Provider::PREFERRED
-            .iter()
-            .position(|provider| provider == asked)
-    });
+    asked.sort_by_key(|asked| Provider::PREFERRED.iter().position(|provider| provider == asked));
     asked
 }
 

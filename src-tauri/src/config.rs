@@ -51,7 +51,10 @@ impl Config {
             ..AiConfig::default()
         };
         let beside = data.join("engines.json");
-        let file = self.engines.clone().or_else(|| beside.is_file().then_some(beside));
+        let file = self
+            .engines
+            .clone()
+            .or_else(|| beside.is_file().then_some(beside));
         if let Some(path) = file {
             let file = EnginesFile::read(&path)?;
             config.thresholds = file.thresholds();

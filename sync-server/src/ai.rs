@@ -135,7 +135,8 @@ fn load(
 /// # Errors
 /// Words about why there is no model; they are the report then.
 pub fn doctor(config: AiConfig, devices: Option<Vec<Provider>>) -> Result<String, String> {
-    let local = load(config.model, config.ort, devices).map(|generator| Checkup::examine(generator.as_ref()).words());
+    let local =
+        load(config.model, config.ort, devices).map(|generator| Checkup::examine(generator.as_ref()).words());
     let mut report = match &local {
         Ok(words) => words.clone(),
         Err(problem) => format!("There is no model here: {problem}\n"),

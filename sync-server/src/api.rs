@@ -210,7 +210,11 @@ async fn delete(
     find(&relay, &doc).await?;
     relay.unlink(&doc).await?;
     relay.rooms.delete(&doc).await?;
-    relay.shared.store.write_access(AccessWrite::ForgetDepartures(doc.clone())).await?;
+    relay
+        .shared
+        .store
+        .write_access(AccessWrite::ForgetDepartures(doc.clone()))
+        .await?;
     relay.change_access(AccessWrite::Forget(doc)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

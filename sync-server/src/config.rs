@@ -253,7 +253,8 @@ mod tests {
     #[test]
     fn engines_come_from_flags_and_from_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let file = r#"{"engines": [{"name": "Far", "url": "https://api.example.com/v1"}], "doubt": {"mean": 0.9}}"#;
+        let file =
+            r#"{"engines": [{"name": "Far", "url": "https://api.example.com/v1"}], "doubt": {"mean": 0.9}}"#;
         let mut beside = std::fs::File::create(folder.path().join("engines.json")).unwrap();
         std::io::Write::write_all(&mut beside, file.as_bytes()).unwrap();
         let mut config = Config::parse_from([
@@ -268,8 +269,14 @@ mod tests {
         let names: Vec<_> = ai.engines.iter().map(|engine| engine.name.as_str()).collect();
         assert_eq!(names, ["Near", "Far"]);
         assert!((ai.thresholds.mean - 0.9).abs() < 1e-9);
-        assert!(Config::try_parse_from(["inkling-server", "--engine-key", "k"]).is_err(), "no key in a flag");
-        assert!(Config::try_parse_from(["inkling-server", "--engine-model", "m"]).is_err(), "without its address");
+        assert!(
+            Config::try_parse_from(["inkling-server", "--engine-key", "k"]).is_err(),
+            "no key in a flag"
+        );
+        assert!(
+            Config::try_parse_from(["inkling-server", "--engine-model", "m"]).is_err(),
+            "without its address"
+        );
     }
 
     #[test]

@@ -45,6 +45,10 @@ impl Relay {
 
     /// Who runs the engines.
     pub(crate) fn engine_room(&self) -> Option<Arc<dyn EngineRoom>> {
-        self.shared.engines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .engines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

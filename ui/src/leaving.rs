@@ -66,13 +66,17 @@ impl Leaving {
 
     /// Asks the relay how it may leave, and how that looks.
     fn look(self) {
-        let path = format!("/documents/{}/privacy", route::encode(&self.session.doc.get_value()));
+        let path = format!(
+            "/documents/{}/privacy",
+            route::encode(&self.session.doc.get_value())
+        );
         let names = known_names(self.session);
         spawn_local(async move {
             let leave = editor::get::<Privacy>(&path).await.map(|privacy| privacy.leave);
             let leave = leave.unwrap_or_else(|_unreachable| "nothing".to_owned());
             if leave == "masked" {
-                let found = editor::post::<MaskPreview>(&format!("{path}/preview"), json!({"names": names})).await;
+                let found =
+                    editor::post::<MaskPreview>(&format!("{path}/preview"), json!({"names": names})).await;
                 if let Ok(found) = found {
                     self.preview.try_set(Some(found));
                 }

@@ -111,7 +111,10 @@ impl Departure {
             }
             _ => "as it is".to_owned(),
         };
-        format!("{} characters to {}, asked by {who}; {masked}", self.characters, self.engine)
+        format!(
+            "{} characters to {}, asked by {who}; {masked}",
+            self.characters, self.engine
+        )
     }
 }
 
@@ -128,7 +131,11 @@ pub struct Report {
 /// Whether what this peer is asked leaves the machine: so it says itself.
 #[must_use]
 pub fn leaves(peer: &Person) -> bool {
-    peer.kind == PeerKind::Ai && matches!(peer.device.as_deref(), Some("on the internet" | "on this network"))
+    peer.kind == PeerKind::Ai
+        && matches!(
+            peer.device.as_deref(),
+            Some("on the internet" | "on this network")
+        )
 }
 
 /// Where a model runs, and in words why not where it was asked to first: nothing that was refused is kept quiet.
@@ -142,7 +149,11 @@ pub fn runs(peer: &Person, status: Option<&ServerStatus>) -> Option<String> {
         .find(|model| model.device == device && named(&model.name))
         .and_then(|model| model.devices.iter().find(|device| !device.running));
     Some(match refused {
-        Some(refused) => format!("{device}, not {}: {}", refused.provider, refused.reason.as_deref().unwrap_or("refused")),
+        Some(refused) => format!(
+            "{device}, not {}: {}",
+            refused.provider,
+            refused.reason.as_deref().unwrap_or("refused")
+        ),
         None => device,
     })
 }
@@ -182,9 +193,15 @@ mod tests {
             }],
             ..ServerStatus::default()
         };
-        assert_eq!(runs(&peer("CPU"), Some(&status)).unwrap(), "CPU, not CUDA: no driver");
+        assert_eq!(
+            runs(&peer("CPU"), Some(&status)).unwrap(),
+            "CPU, not CUDA: no driver"
+        );
         assert_eq!(runs(&peer("CPU"), None).unwrap(), "CPU");
-        assert_eq!(runs(&peer("on the internet"), Some(&status)).unwrap(), "on the internet");
+        assert_eq!(
+            runs(&peer("on the internet"), Some(&status)).unwrap(),
+            "on the internet"
+        );
         assert_eq!(runs(&peer(""), Some(&status)), None);
     }
 

@@ -42,7 +42,9 @@ pub(crate) fn PrivacyDialog() -> impl IntoView {
 /// The names that this window knows, for the preview.
 pub(crate) fn known_names(session: Session) -> Vec<String> {
     let people = session.people.with_untracked(|people| once_each(people));
-    let humans = people.into_iter().filter(|person| person.kind == crate::events::PeerKind::Human);
+    let humans = people
+        .into_iter()
+        .filter(|person| person.kind == crate::events::PeerKind::Human);
     humans.map(|person| person.name).collect()
 }
 
@@ -91,7 +93,9 @@ fn Settings() -> impl IntoView {
                 Ok(privacy) => {
                     take(privacy);
                     session.leaving.set(false);
-                    shell.notices.tell(Level::Info, "What may leave this machine is set.");
+                    shell
+                        .notices
+                        .tell(Level::Info, "What may leave this machine is set.");
                 }
                 Err(error) => shell.notices.fail(error.message),
             }
@@ -181,7 +185,10 @@ fn Left(list: Vec<Departure>) -> impl IntoView {
     let name_of = move |id: &str| {
         session.people.with_untracked(|people| {
             let known = people.iter().find(|person| person.id == id);
-            known.map_or_else(|| "somebody who is not here now".to_owned(), |person| person.name.clone())
+            known.map_or_else(
+                || "somebody who is not here now".to_owned(),
+                |person| person.name.clone(),
+            )
         })
     };
     let more = list.len().saturating_sub(LISTED);

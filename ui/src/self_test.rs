@@ -16,7 +16,9 @@ pub(crate) fn SelfTest() -> impl IntoView {
     let busy = RwSignal::new(false);
     let owns = move || {
         shell.server.with(|status| {
-            let owns = |status: &crate::server::ServerStatus| status.role == Some(Role::Owner) && !status.models.is_empty();
+            let owns = |status: &crate::server::ServerStatus| {
+                status.role == Some(Role::Owner) && !status.models.is_empty()
+            };
             status.as_ref().is_some_and(owns)
         })
     };

@@ -35,7 +35,10 @@ fn cascade(engines: Vec<Engine>, leave: Leave) -> Cascade {
 }
 
 fn both(leave: Leave) -> Cascade {
-    cascade(vec![engine("small", None), engine("big", Some(Place::Internet))], leave)
+    cascade(
+        vec![engine("small", None), engine("big", Some(Place::Internet))],
+        leave,
+    )
 }
 
 fn summary(logprob: f32) -> Summary {
@@ -67,7 +70,14 @@ fn words_while_typing_stay_here_and_proposals_go_to_the_larger_one_that_may_be_a
         proposal.why.unwrap(),
         "Written by BIG on the internet; personal data was masked before the text left."
     );
-    assert!(both(Leave::AsIs).choose(RequestKind::Ask).unwrap().why.unwrap().contains("as it is"));
+    assert!(
+        both(Leave::AsIs)
+            .choose(RequestKind::Ask)
+            .unwrap()
+            .why
+            .unwrap()
+            .contains("as it is")
+    );
     let kept = both(Leave::Nothing).choose(RequestKind::Rewrite).unwrap();
     assert_eq!(kept.peer, "small");
     assert_eq!(
@@ -78,9 +88,15 @@ fn words_while_typing_stay_here_and_proposals_go_to_the_larger_one_that_may_be_a
 
 #[test]
 fn an_engine_of_another_program_here_may_always_be_asked() {
-    let cascade = cascade(vec![engine("small", None), engine("near", Some(Place::Machine))], Leave::Nothing);
+    let cascade = cascade(
+        vec![engine("small", None), engine("near", Some(Place::Machine))],
+        Leave::Nothing,
+    );
     let choice = cascade.choose(RequestKind::Ask).unwrap();
-    assert_eq!((choice.peer.as_str(), choice.why.unwrap().as_str()), ("near", "Written by NEAR on this machine."));
+    assert_eq!(
+        (choice.peer.as_str(), choice.why.unwrap().as_str()),
+        ("near", "Written by NEAR on this machine.")
+    );
 }
 
 #[test]
@@ -103,16 +119,27 @@ fn who_was_not_sure_asks_further_where_it_may() {
         panic!("it is not asked")
     };
     assert_eq!(choice.peer, "big");
-    assert!(choice.why.unwrap().starts_with("SMALL was not sure (1 %). Written by BIG"));
+    assert!(
+        choice
+            .why
+            .unwrap()
+            .starts_with("SMALL was not sure (1 %). Written by BIG")
+    );
     assert_eq!(allowed.further("big", &unsure), Further::Nothing);
     let Further::Kept(words) = both(Leave::Nothing).further("small", &unsure) else {
         panic!("it is not said")
     };
-    assert!(words.contains("BIG would have been asked as well, but this document stays here"), "{words}");
+    assert!(
+        words.contains("BIG would have been asked as well, but this document stays here"),
+        "{words}"
+    );
     // one bad word in a good answer
     let mut spotted = summary(-0.1);
     spotted.scores = [-0.01_f32, -0.01, -0.01, -0.01, -9.0, -9.0, -9.0, -9.0, -0.01]
-        .map(|logprob| TokenScore { text: " w".into(), logprob })
+        .map(|logprob| TokenScore {
+            text: " w".into(),
+            logprob,
+        })
         .to_vec();
     assert!(matches!(allowed.further("small", &spotted), Further::Ask(_)));
     // who tells nothing of its doubts is not judged
@@ -125,8 +152,16 @@ fn who_fails_is_stood_in_for_by_the_model_here() {
     let cascade = both(Leave::AsIs);
     let choice = cascade.instead("big", "nobody answers").unwrap();
     assert_eq!(choice.peer, "small");
-    assert!(choice.why.unwrap().contains("BIG was asked first, and there was no answer: nobody answers."));
+    assert!(
+        choice
+            .why
+            .unwrap()
+            .contains("BIG was asked first, and there was no answer: nobody answers.")
+    );
     assert_eq!(cascade.instead("small", "x"), None);
     cascade.note("r", "why".into());
-    assert_eq!((cascade.take_note("r"), cascade.take_note("r")), (Some("why".into()), None));
+    assert_eq!(
+        (cascade.take_note("r"), cascade.take_note("r")),
+        (Some("why".into()), None)
+    );
 }

@@ -75,7 +75,10 @@ impl Desk {
         });
         let asked = {
             let txn = self.margin.doc().transact();
-            margin::requests(&txn).into_iter().map(|request| request.by.name).collect::<Vec<_>>()
+            margin::requests(&txn)
+                .into_iter()
+                .map(|request| request.by.name)
+                .collect::<Vec<_>>()
         };
         let names = here.chain(asked).chain([request.by.name.clone()]);
         let text = Outline::read(&self.body.doc().transact()).text();

@@ -421,7 +421,8 @@ impl Job {
             Ok(summary) => summary,
             Err(words) => {
                 tracing::warn!(request = %self.held.request, error = %words, "no answer");
-                if self.held.proposal.is_none() && further::hand_over(desk, &self.request, &self.way, &words) {
+                if self.held.proposal.is_none() && further::hand_over(desk, &self.request, &self.way, &words)
+                {
                     return Progress::Ended;
                 }
                 if let Some(id) = &self.held.proposal {
@@ -464,7 +465,10 @@ impl Job {
         let (kept, further) = further::ask(desk, &self.request, &self.way, summary.as_ref());
         let doubt = summary.as_ref().and_then(doubt);
         let reasons = [kept.or_else(|| self.way.why.clone()), doubt];
-        let rationale = reasons.into_iter().flatten().reduce(|one, other| format!("{one} {other}"));
+        let rationale = reasons
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| format!("{one} {other}"));
         let ended = desk.write(|txn| {
             // Both or neither: a request that is done has an answer that is complete.
             let confidence = summary

@@ -91,7 +91,12 @@ pub(super) fn belgian(digits: &[u32]) -> bool {
 pub(super) fn brazilian(digits: &[u32]) -> bool {
     let check = |count: usize| {
         let weights = (2..=u32::try_from(count + 1).unwrap_or_default()).rev();
-        let sum: u32 = digits.iter().take(count).zip(weights).map(|(digit, weight)| digit * weight).sum();
+        let sum: u32 = digits
+            .iter()
+            .take(count)
+            .zip(weights)
+            .map(|(digit, weight)| digit * weight)
+            .sum();
         sum * 10 % 11 % 10
     };
     let alike = digits.windows(2).all(|pair| pair.first() == pair.last());

@@ -96,7 +96,8 @@ fn rule(pattern: &str) -> Regex {
 }
 
 static LIKE_PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| rule(PLACEHOLDER));
-static IBAN_BEGIN: LazyLock<Regex> = LazyLock::new(|| rule(r"(?i-u:\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,34})"));
+static IBAN_BEGIN: LazyLock<Regex> =
+    LazyLock::new(|| rule(r"(?i-u:\b[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,34})"));
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| rule(r"[0-9]+(?:[ .-][0-9]+)*"));
 static IP_V4: LazyLock<Regex> = LazyLock::new(|| rule(r"[0-9]+(?:\.[0-9]+){3,}"));
 static IP_V6: LazyLock<Regex> = LazyLock::new(|| rule(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"));
@@ -196,7 +197,9 @@ fn links(text: &str, add: &mut impl FnMut(Range<usize>, Kind)) {
 
 /// Whether an address has a password, or a parameter that is called like one.
 fn has_secret(address: &str) -> bool {
-    const SECRET: [&str; 8] = ["key", "token", "secret", "password", "passwd", "pwd", "sig", "auth"];
+    const SECRET: [&str; 8] = [
+        "key", "token", "secret", "password", "passwd", "pwd", "sig", "auth",
+    ];
     let Ok(url) = url::Url::parse(address) else {
         return false;
     };
@@ -223,7 +226,10 @@ fn ibans(text: &str, add: &mut impl FnMut(Range<usize>, Kind)) {
                 .chars()
                 .filter(char::is_ascii_alphanumeric)
                 .collect();
-            whole.as_bytes().get(end - 1).is_some_and(u8::is_ascii_alphanumeric)
+            whole
+                .as_bytes()
+                .get(end - 1)
+                .is_some_and(u8::is_ascii_alphanumeric)
                 && compact.to_ascii_uppercase().parse::<Iban>().is_ok()
         });
         if let Some(end) = end {

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crdt::policy::{Leave, Policy};
-use model::{
-    Capabilities, Chunk, GenerateError, GenerateRequest, Generation, Generator, ModelInfo, Pace,
-};
+use model::{Capabilities, Chunk, GenerateError, GenerateRequest, Generation, Generator, ModelInfo, Pace};
 use tokio::runtime::Handle;
 
 use super::find::Kind;
@@ -112,9 +110,17 @@ impl Gate {
         self.masks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, request: &GenerateRequest, leave: Leave, masked: BTreeMap<Kind, usize>) -> Result<(), GenerateError> {
+    fn record(
+        &self,
+        request: &GenerateRequest,
+        leave: Leave,
+        masked: BTreeMap<Kind, usize>,
+    ) -> Result<(), GenerateError> {
         let texts = request.messages.iter().map(|message| &message.content);
-        let characters = texts.chain(&request.answer_prefix).map(|text| text.chars().count()).sum();
+        let characters = texts
+            .chain(&request.answer_prefix)
+            .map(|text| text.chars().count())
+            .sum();
         let departure = Departure {
             engine: self.engine.clone(),
             place: self.place,
@@ -142,7 +148,12 @@ impl Gate {
         let mut seen = BTreeSet::new();
         let mut replace = |text: &mut String| {
             let masked = masks.mask(text, &names);
-            seen.extend(masked.spans.into_iter().map(|(kind, placeholder, _)| (kind, placeholder)));
+            seen.extend(
+                masked
+                    .spans
+                    .into_iter()
+                    .map(|(kind, placeholder, _)| (kind, placeholder)),
+            );
             *text = masked.text;
         };
         for message in &mut request.messages {
@@ -208,7 +219,8 @@ impl Generator for Gate {
             Leave::Masked => {
                 let by = request.turn.requester.clone();
                 let (counts, unmasker) = self.mask(&mut request);
-                let runtime = Handle::try_current().map_err(|error| GenerateError::Failed(error.to_string()))?;
+                let runtime =
+                    Handle::try_current().map_err(|error| GenerateError::Failed(error.to_string()))?;
                 let noted = GenerateRequest {
                     turn: model::Turn {
                         requester: by,

@@ -40,7 +40,10 @@ impl Place {
                 let name = name.trim_end_matches('.');
                 return if name == "localhost" || name.ends_with(".localhost") {
                     Self::Machine
-                } else if name.ends_with(".local") || name.ends_with(".internal") || name.ends_with(".home.arpa") {
+                } else if name.ends_with(".local")
+                    || name.ends_with(".internal")
+                    || name.ends_with(".home.arpa")
+                {
                     Self::Network
                 } else {
                     Self::Internet
@@ -76,7 +79,12 @@ mod tests {
         ] {
             assert_eq!(of(near), Place::Machine, "{near}");
         }
-        for network in ["http://192.168.1.4/", "http://10.0.0.1/", "http://gpu.local/", "http://[fd00::1]/"] {
+        for network in [
+            "http://192.168.1.4/",
+            "http://10.0.0.1/",
+            "http://gpu.local/",
+            "http://[fd00::1]/",
+        ] {
             assert_eq!(of(network), Place::Network, "{network}");
         }
         for far in [

@@ -74,7 +74,9 @@ pub enum EngineError {
         name: String,
     },
     /// The environment has no such key.
-    #[error("the key of the engine {name} should be in the environment variable {variable}, which is not set")]
+    #[error(
+        "the key of the engine {name} should be in the environment variable {variable}, which is not set"
+    )]
     NoKey {
         /// The engine.
         name: String,
@@ -322,13 +324,18 @@ async fn reach_one(engine: EngineConfig, seats: watch::Sender<Seats>) {
             Err(error) => (Err(error.to_string()), false),
         };
         match &state {
-            Ok(_) => tracing::info!(engine = engine.name, place = engine.place.words(), "an engine is there"),
+            Ok(_) => tracing::info!(
+                engine = engine.name,
+                place = engine.place.words(),
+                "an engine is there"
+            ),
             Err(problem) => tracing::warn!(engine = engine.name, "an engine is not there: {problem}"),
         }
         let done = state.is_ok() || lasting;
         seats.send_if_modified(|seats| {
             let seat = seats.iter_mut().find(|seat| seat.name == engine.name);
-            let Some(seat) = seat.filter(|seat| state.is_ok() || seat.problem() != state.as_ref().err().cloned())
+            let Some(seat) =
+                seat.filter(|seat| state.is_ok() || seat.problem() != state.as_ref().err().cloned())
             else {
                 return false;
             };
@@ -355,7 +362,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("engines.json");
         for (path, text) in [(&folder.path().join("key"), " from-file\n"), (&path, text)] {
-            std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+            std::fs::File::create(path)
+                .unwrap()
+                .write_all(text.as_bytes())
+                .unwrap();
         }
         let lookup = |name: &str| (name == "BIG_KEY").then(|| "from-env".to_owned());
         EnginesFile::read(&path)
@@ -385,10 +395,22 @@ mod tests {
             (r#"{"name": "a", "url": "ftp://x/"}"#, "begins with http"),
             (r#"{"name": "a", "url": "https://u:p@x/"}"#, "has a key in it"),
             (r#"{"name": "a", "url": "https://x/?key=1"}"#, "has a key in it"),
-            (r#"{"name": "a", "url": "https://x/", "place": "machine"}"#, "by its address it is on the internet"),
-            (r#"{"name": "a", "url": "https://x/", "keyEnv": "NONE"}"#, "NONE, which is not set"),
-            (r#"{"name": "a", "url": "https://x/", "key": "secret"}"#, "keyFile"),
-            (r#"{"name": "a", "url": "https://x/"}, {"name": "a", "url": "https://y/"}"#, "two engines are called a"),
+            (
+                r#"{"name": "a", "url": "https://x/", "place": "machine"}"#,
+                "by its address it is on the internet",
+            ),
+            (
+                r#"{"name": "a", "url": "https://x/", "keyEnv": "NONE"}"#,
+                "NONE, which is not set",
+            ),
+            (
+                r#"{"name": "a", "url": "https://x/", "key": "secret"}"#,
+                "keyFile",
+            ),
+            (
+                r#"{"name": "a", "url": "https://x/"}, {"name": "a", "url": "https://y/"}"#,
+                "two engines are called a",
+            ),
         ] {
             let said = read(&format!(r#"{{"engines": [{engine}]}}"#)).unwrap_err();
             assert!(said.contains(words), "{said}");

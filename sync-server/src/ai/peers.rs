@@ -221,7 +221,10 @@ impl Peers {
             kind: PeerKind::Ai,
             model: Some(generator.info().name.clone()),
         };
-        self.identities.entry(seat.name.clone()).or_insert_with(new).clone()
+        self.identities
+            .entry(seat.name.clone())
+            .or_insert_with(new)
+            .clone()
     }
 
     fn shared(&mut self, doc: &DocId) -> Shared {
@@ -319,4 +322,3 @@ async fn accompany(
         }
     }
 }
-

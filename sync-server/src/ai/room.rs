@@ -37,7 +37,11 @@ impl EngineRoom for Room {
                     let checkup = Checkup::examine(generator.as_ref());
                     (checkup.words(), Some(checkup))
                 }
-                None => (seat.problem().unwrap_or_else(|| "it is not reached yet".to_owned()), None),
+                None => (
+                    seat.problem()
+                        .unwrap_or_else(|| "it is not reached yet".to_owned()),
+                    None,
+                ),
             };
             json!({"name": seat.name, "place": word(seat.place), "words": words, "checkup": checkup})
         });
@@ -99,7 +103,11 @@ fn of_model(generator: &dyn Generator, seat: &Seat) -> ModelStatus {
     });
     ModelStatus {
         id: info.id.clone(),
-        name: if seat.place.is_some() { seat.name.clone() } else { info.name.clone() },
+        name: if seat.place.is_some() {
+            seat.name.clone()
+        } else {
+            info.name.clone()
+        },
         device: place.unwrap_or(device.provider.name()).to_owned(),
         quantisation: info.quantisation.clone(),
         licence: info.licence.clone().unwrap_or_else(|| "not stated".into()),

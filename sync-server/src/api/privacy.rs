@@ -62,7 +62,10 @@ async fn shown(relay: &Relay, doc: &DocId, role: Role) -> Result<Privacy, ApiErr
         policy: policy.unwrap_or_default(),
         set_at,
         set_by,
-        available: available.into_iter().filter(|engine| engine.place != "here").collect(),
+        available: available
+            .into_iter()
+            .filter(|engine| engine.place != "here")
+            .collect(),
         may_set: role >= Role::Owner,
     })
 }
@@ -94,7 +97,8 @@ async fn set_privacy(
     let doc = doc_id(&id)?;
     find(&relay, &doc).await?;
     let NewPolicy { leave, engines } = body(&bytes)?;
-    let leave = leave.ok_or_else(|| ApiError::bad_request("the body needs `leave`: nothing, masked or asIs"))?;
+    let leave =
+        leave.ok_or_else(|| ApiError::bad_request("the body needs `leave`: nothing, masked or asIs"))?;
     let fits = |name: &String| !name.is_empty() && name.len() <= MAX_NAME_BYTES;
     if engines.len() > MAX_ENGINES || !engines.iter().all(fits) {
         return Err(ApiError::bad_request(format!(
@@ -173,7 +177,9 @@ async fn preview(
         None => relay.rooms.markdown(&doc).await?,
     };
     if text.len() > MAX_PREVIEW {
-        return Err(ApiError::too_large("a preview is made of one megabyte of text at most"));
+        return Err(ApiError::too_large(
+            "a preview is made of one megabyte of text at most",
+        ));
     }
     let room = running(&relay)?;
     Ok(Json(blocking(move || room.preview(&text, &names)).await?))

@@ -62,7 +62,10 @@ impl EngineSettings {
             EngineConfig::new(name, url.clone(), model, key, place)?.join(&mut engines)?;
         }
         let beside = data.join(FILE);
-        let file = self.engines.clone().or_else(|| beside.is_file().then_some(beside));
+        let file = self
+            .engines
+            .clone()
+            .or_else(|| beside.is_file().then_some(beside));
         if let Some(path) = file {
             let file = EnginesFile::read(&path)?;
             config.thresholds = file.thresholds();

@@ -11,8 +11,8 @@ use crdt::room::Record;
 
 use super::examine::Piece;
 use super::{
-    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, MOST_DEPARTURES, LinkRow, NewVersion, PackedSnapshot, Raw,
-    Remains, StoreError, VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, LinkRow, MOST_DEPARTURES,
+    NewVersion, PackedSnapshot, Raw, Remains, StoreError, VersionBody, Write,
 };
 use crate::clock;
 

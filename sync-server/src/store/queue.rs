@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, LinkRow, Loaded, NewVersion, Raw, Remains,
-    StoreError, VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, LinkRow, Loaded, NewVersion,
+    Raw, Remains, StoreError, VersionBody, Write,
 };
 use crdt::authorship::{Authorship, Credits};
 use crdt::history::Version;

@@ -18,8 +18,8 @@ use crdt::ids::{DocId, Part};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    AccessRows, AccessWrite, Backend, Cause, DepartureRow, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError,
-    VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Cause, DepartureRow, DocumentRow, LinkRow, NewVersion, Raw, Remains,
+    StoreError, VersionBody, Write,
 };
 
 /// The numbered changes of the file's format. Never change one that has been released; add the next.

@@ -226,7 +226,12 @@ impl Client {
     }
 
     /// The same for what takes longer.
-    pub(crate) async fn until_within(&mut self, patience: Duration, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        condition: impl Fn(&Self) -> bool,
+    ) {
         let wait = async {
             while !condition(self) {
                 if let Err(closed) = self.step().await {

@@ -183,7 +183,9 @@ async fn a_document_stays_here_until_its_owner_says_otherwise_and_again_afterwar
     assert_eq!(answers[0].author.name, "Small");
     let why = answers[0].rationale.clone().unwrap();
     assert!(
-        why.starts_with("Written by Small on this machine; Big would have been asked, but this document stays here."),
+        why.starts_with(
+            "Written by Small on this machine; Big would have been asked, but this document stays here."
+        ),
         "{why}"
     );
     assert!(scene.departures().await.is_empty() && big.asked().is_empty());
@@ -195,21 +197,41 @@ async fn a_document_stays_here_until_its_owner_says_otherwise_and_again_afterwar
     let answer = answers.iter().find(|one| one.request == "r2").unwrap();
     assert_eq!(answer.author.name, "Big");
     assert_eq!(answer.author.device.as_deref(), Some("on the internet"));
-    assert!(answer.payload.contains("ada@example.org and Anna Gram"), "{answer:?}");
     assert!(
-        answer.rationale.as_ref().unwrap().contains("Big on the internet; personal data was masked"),
+        answer.payload.contains("ada@example.org and Anna Gram"),
+        "{answer:?}"
+    );
+    assert!(
+        answer
+            .rationale
+            .as_ref()
+            .unwrap()
+            .contains("Big on the internet; personal data was masked"),
         "{answer:?}"
     );
     let sent = format!("{:?}", big.asked());
     for personal in ["ada@example", "Anna", "Gram", "anna"] {
         assert!(!sent.contains(personal), "{personal} in {sent}");
     }
-    assert!(sent.contains("It rained.") && sent.contains("[EMAIL_1]"), "{sent}");
+    assert!(
+        sent.contains("It rained.") && sent.contains("[EMAIL_1]"),
+        "{sent}"
+    );
     let left = scene.departures().await;
     assert_eq!(left.len(), 1);
     assert_eq!(
-        (&left[0]["by"], &left[0]["engine"], &left[0]["place"], &left[0]["leave"]),
-        (&json!("anna"), &json!("Big"), &json!("internet"), &json!("masked"))
+        (
+            &left[0]["by"],
+            &left[0]["engine"],
+            &left[0]["place"],
+            &left[0]["leave"]
+        ),
+        (
+            &json!("anna"),
+            &json!("Big"),
+            &json!("internet"),
+            &json!("masked")
+        )
     );
     assert_eq!(left[0]["masked"], json!({"e-mail address": 1, "name": 1}));
     assert!(left[0]["characters"].as_u64().unwrap() > 30);
@@ -217,13 +239,29 @@ async fn a_document_stays_here_until_its_owner_says_otherwise_and_again_afterwar
     // while somebody types the small one writes
     scene.ask("r3", RequestKind::Continue).await;
     let answers = scene.answers(3).await;
-    assert_eq!(answers.iter().find(|one| one.request == "r3").unwrap().author.name, "Small");
+    assert_eq!(
+        answers
+            .iter()
+            .find(|one| one.request == "r3")
+            .unwrap()
+            .author
+            .name,
+        "Small"
+    );
 
     scene.allow("nothing", &["Big"]).await;
     scene.see(&["Small"]).await;
     scene.ask("r4", RequestKind::Ask).await;
     let answers = scene.answers(4).await;
-    assert_eq!(answers.iter().find(|one| one.request == "r4").unwrap().author.name, "Small");
+    assert_eq!(
+        answers
+            .iter()
+            .find(|one| one.request == "r4")
+            .unwrap()
+            .author
+            .name,
+        "Small"
+    );
     assert_eq!((scene.departures().await.len(), big.asked().len()), (1, 1));
     scene.end().await;
 }
@@ -236,7 +274,10 @@ async fn the_larger_one_is_asked_as_well_when_the_small_one_was_not_sure_and_it_
     scene.see(&["Small"]).await;
     scene.ask("r1", RequestKind::Continue).await;
     let kept = scene.answers(1).await.remove(0).rationale.unwrap();
-    assert!(kept.contains("Big would have been asked as well, but this document stays here"), "{kept}");
+    assert!(
+        kept.contains("Big would have been asked as well, but this document stays here"),
+        "{kept}"
+    );
     scene.allow("asIs", &["Big"]).await;
     scene.see(&["Big", "Small"]).await;
     scene.ask("r2", RequestKind::Continue).await;
@@ -244,7 +285,10 @@ async fn the_larger_one_is_asked_as_well_when_the_small_one_was_not_sure_and_it_
     let by_big: Vec<_> = answers.iter().filter(|one| one.author.name == "Big").collect();
     assert_eq!(by_big.len(), 1);
     let why = by_big[0].rationale.as_ref().unwrap();
-    assert!(why.starts_with("Small was not sure (61 %). Written by Big on the internet"), "{why}");
+    assert!(
+        why.starts_with("Small was not sure (61 %). Written by Big on the internet"),
+        "{why}"
+    );
     assert_eq!(by_big[0].requester.id, "anna");
     assert_eq!(scene.departures().await[0]["leave"], json!("asIs"));
     scene.end().await;
@@ -261,7 +305,10 @@ async fn the_model_here_stands_in_for_one_that_fails() {
     let answer = scene.answers(1).await.remove(0);
     assert_eq!(answer.author.name, "Small");
     let why = answer.rationale.unwrap();
-    assert!(why.contains("Big was asked first, and there was no answer: the model failed: out of memory"), "{why}");
+    assert!(
+        why.contains("Big was asked first, and there was no answer: the model failed: out of memory"),
+        "{why}"
+    );
     scene.end().await;
 }
 
@@ -280,17 +327,30 @@ async fn only_owners_set_the_policy_and_read_what_has_left() {
         }
     };
     let (editor, viewer) = (share("editor").await, share("viewer").await);
-    let (policy, list) = (format!("/documents/{doc}/privacy"), format!("/documents/{doc}/departures"));
+    let (policy, list) = (
+        format!("/documents/{doc}/privacy"),
+        format!("/documents/{doc}/departures"),
+    );
     let masked = json!({"leave": "masked", "engines": ["Big"]});
     assert_eq!(ask(&served, "PUT", &policy, &editor, masked.clone()).await.0, 403);
     assert_eq!(ask(&served, "GET", &list, &editor, Value::Null).await.0, 403);
     let (status, seen) = ask(&served, "GET", &policy, &viewer, Value::Null).await;
-    assert_eq!((status, &seen["leave"], &seen["maySet"]), (200, &json!("nothing"), &json!(false)));
+    assert_eq!(
+        (status, &seen["leave"], &seen["maySet"]),
+        (200, &json!("nothing"), &json!(false))
+    );
     let (status, set) = ask(&served, "PUT", &policy, "own", masked).await;
-    assert_eq!((status, &set["engines"], &set["maySet"]), (200, &json!(["Big"]), &json!(true)));
+    assert_eq!(
+        (status, &set["engines"], &set["maySet"]),
+        (200, &json!(["Big"]), &json!(true))
+    );
     let (_, seen) = ask(&served, "GET", &policy, &editor, Value::Null).await;
     assert_eq!(seen["leave"], json!("masked"));
-    for bad in [json!({}), json!({"leave": "all"}), json!({"leave": "masked", "engines": [""]})] {
+    for bad in [
+        json!({}),
+        json!({"leave": "all"}),
+        json!({"leave": "masked", "engines": [""]}),
+    ] {
         assert_eq!(ask(&served, "PUT", &policy, "own", bad).await.0, 400);
     }
     // no engine runs here: it is said
@@ -313,18 +373,51 @@ async fn engines_are_listed_examined_and_previewed() {
     let path = format!("/documents/{}/privacy", scene.doc);
     let (_, seen) = scene.served.api("GET", &path, Value::Null).await;
     let available = seen["available"].as_array().unwrap();
-    assert_eq!(available.len(), 2, "the one in this program is not elsewhere: {seen}");
     assert_eq!(
-        (&available[0]["name"], &available[0]["placeWords"], &available[1]["problem"]),
-        (&json!("Big"), &json!("on the internet"), &json!("no engine answers at gpu.local"))
+        available.len(),
+        2,
+        "the one in this program is not elsewhere: {seen}"
     );
-    let (_, found) = scene.served.api("POST", &format!("{path}/preview"), json!({"names": ["Anna Gram"]})).await;
+    assert_eq!(
+        (
+            &available[0]["name"],
+            &available[0]["placeWords"],
+            &available[1]["problem"]
+        ),
+        (
+            &json!("Big"),
+            &json!("on the internet"),
+            &json!("no engine answers at gpu.local")
+        )
+    );
+    let (_, found) = scene
+        .served
+        .api(
+            "POST",
+            &format!("{path}/preview"),
+            json!({"names": ["Anna Gram"]}),
+        )
+        .await;
     assert_eq!(found["spans"][0]["placeholder"], json!("[EMAIL_1]"));
-    assert!(found["masked"].as_str().unwrap().contains("Write to [EMAIL_1] about it."), "{found}");
+    assert!(
+        found["masked"]
+            .as_str()
+            .unwrap()
+            .contains("Write to [EMAIL_1] about it."),
+        "{found}"
+    );
     let (status, reports) = scene.served.api("GET", "/doctor", Value::Null).await;
     assert_eq!(status, 200);
-    let words: Vec<&str> = reports.as_array().unwrap().iter().filter_map(|one| one["words"].as_str()).collect();
-    assert!(words[0].contains("Runs on   CPU") && words[0].contains("tokens a second"), "{words:?}");
+    let words: Vec<&str> = reports
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["words"].as_str())
+        .collect();
+    assert!(
+        words[0].contains("Runs on   CPU") && words[0].contains("tokens a second"),
+        "{words:?}"
+    );
     assert_eq!(words[2], "no engine answers at gpu.local");
     let (_, status) = scene.served.api("GET", "/status", Value::Null).await;
     assert_eq!(status["models"].as_array().unwrap().len(), 3);

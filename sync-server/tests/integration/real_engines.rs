@@ -65,7 +65,16 @@ impl Engine {
         let child = Command::new(program)
             .arg("--model")
             .arg(&model)
-            .args(["--port", &port.to_string(), "--gpu", "off", "--threads", "2", "--ctx", "1024"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--gpu",
+                "off",
+                "--threads",
+                "2",
+                "--ctx",
+                "1024",
+            ])
             .current_dir(folder.path())
             .env("HOME", folder.path())
             .stdin(Stdio::null())
@@ -88,7 +97,9 @@ impl Engine {
                 context: 1024,
                 ..RemoteOptions::new(url)
             };
-            let engine = tokio::task::spawn_blocking(move || RemoteEngine::connect(options)).await.unwrap();
+            let engine = tokio::task::spawn_blocking(move || RemoteEngine::connect(options))
+                .await
+                .unwrap();
             match engine {
                 Ok(engine) => return engine,
                 // it is flaky: a first answer may break off
@@ -180,23 +191,35 @@ async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
     for round in 0..ROUNDS {
         let id = format!("larger {round}");
         scene.ask(&id, RequestKind::Ask).await;
-        let Some(answer) = scene.settled(&id).await else { continue };
+        let Some(answer) = scene.settled(&id).await else {
+            continue;
+        };
         let why = answer.rationale.unwrap();
         if answer.author.name == "Big" {
             assert!(why.contains("personal data was masked"), "{why}");
             answered = true;
             break;
         }
-        assert!(why.contains("Big was asked first, and there was no answer"), "{why}");
+        assert!(
+            why.contains("Big was asked first, and there was no answer"),
+            "{why}"
+        );
     }
     assert!(answered, "the larger one never answered");
     let mut further = false;
     for round in 0..ROUNDS {
         let (id, before) = (format!("typing {round}"), scene.further().len());
         scene.ask(&id, RequestKind::Continue).await;
-        let Some(answer) = scene.settled(&id).await else { continue };
+        let Some(answer) = scene.settled(&id).await else {
+            continue;
+        };
         assert_eq!(answer.author.name, "Small", "it writes while somebody types");
-        let asked = scene.further().into_iter().skip(before).next().expect("the larger one is asked as well");
+        let asked = scene
+            .further()
+            .into_iter()
+            .skip(before)
+            .next()
+            .expect("the larger one is asked as well");
         if let Some(more) = scene.settled(&asked.id).await {
             assert_eq!(more.author.name, "Big");
             assert!(more.rationale.unwrap().contains("Small was not sure"));
@@ -206,7 +229,10 @@ async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
     }
     assert!(further, "the larger one never answered as well");
     let bytes = String::from_utf8_lossy(&sent.lock().unwrap()).into_owned();
-    assert!(bytes.contains("It rained.") && bytes.contains("[EMAIL_1]"), "{bytes}");
+    assert!(
+        bytes.contains("It rained.") && bytes.contains("[EMAIL_1]"),
+        "{bytes}"
+    );
     for personal in ["ada@", "example.org", "Anna", "Gram"] {
         assert!(!bytes.contains(personal), "{personal} in {bytes}");
     }
@@ -217,18 +243,46 @@ async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
 #[test]
 fn the_doctor_tells_what_was_asked_for_what_runs_and_why_not() {
     let folder = tempfile::tempdir().unwrap();
-    let output = command(&["doctor", "--devices", "cuda,cpu", "--data"]).arg(folder.path()).output().unwrap();
+    let output = command(&["doctor", "--devices", "cuda,cpu", "--data"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
-    for part in ["Asked for CUDA, CPU, in this order", "Runs on   CPU: ", "nodes on CPUExecutionProvider", "Refused   CUDA: ", "tokens a second", " MB in this process", "Licence   "] {
+    assert!(
+        output.status.success(),
+        "{said} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for part in [
+        "Asked for CUDA, CPU, in this order",
+        "Runs on   CPU: ",
+        "nodes on CPUExecutionProvider",
+        "Refused   CUDA: ",
+        "tokens a second",
+        " MB in this process",
+        "Licence   ",
+    ] {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
-    let refused = said.lines().find(|line| line.starts_with("Refused   CUDA: ")).unwrap();
+    let refused = said
+        .lines()
+        .find(|line| line.starts_with("Refused   CUDA: "))
+        .unwrap();
     assert!(refused.len() > "Refused   CUDA: ".len() + 10, "{refused}");
 
-    let output = command(&["doctor", "--model-dir", "/nowhere", "--data"]).arg(folder.path()).output().unwrap();
+    let output = command(&["doctor", "--model-dir", "/nowhere", "--data"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("There is no model here") && said.contains("/nowhere"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("There is no model here") && said.contains("/nowhere"),
+        "{said}"
+    );
     let output = command(&["doctor", "--devices", "tpu"]).output().unwrap();
-    assert!(String::from_utf8(output.stderr).unwrap().contains("cuda, directml, cpu"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("cuda, directml, cpu")
+    );
 }

@@ -35,7 +35,12 @@ impl Parrot {
         let asked = self.asked.lock().unwrap();
         asked
             .iter()
-            .map(|request| format!("{:?} {:?} {:?}", request.messages, request.answer_prefix, request.turn))
+            .map(|request| {
+                format!(
+                    "{:?} {:?} {:?}",
+                    request.messages, request.answer_prefix, request.turn
+                )
+            })
             .collect()
     }
 }
@@ -108,7 +113,10 @@ fn book(leave: Leave) -> Arc<Book> {
 
 fn gate(parrot: &Arc<Parrot>, place: Place, book: &Arc<Book>) -> Gate {
     let known = Known::default();
-    known.learn(["Ada Lovelace".to_owned()], "Pay DE89 3704 0044 0532 0130 00 soon.".to_owned());
+    known.learn(
+        ["Ada Lovelace".to_owned()],
+        "Pay DE89 3704 0044 0532 0130 00 soon.".to_owned(),
+    );
     Gate::new(parrot.clone(), "Big".into(), place, book.clone(), known)
 }
 
@@ -121,17 +129,30 @@ fn request(text: &str) -> GenerateRequest {
 #[tokio::test]
 async fn what_the_policy_forbids_is_refused_in_words_and_nothing_is_sent() {
     let (parrot, book) = (Parrot::new(&["x"]), book(Leave::Nothing));
-    let error = gate(&parrot, Place::Internet, &book).generate(request("hello")).unwrap_err();
+    let error = gate(&parrot, Place::Internet, &book)
+        .generate(request("hello"))
+        .unwrap_err();
     let words = error.to_string();
-    assert!(words.contains("Big runs on the internet") && words.contains("its owner can change that"), "{words}");
+    assert!(
+        words.contains("Big runs on the internet") && words.contains("its owner can change that"),
+        "{words}"
+    );
     assert!(parrot.asked().is_empty() && book.list.lock().unwrap().is_empty());
 
     // an engine that is not named
     book.policy.lock().unwrap().leave = Leave::AsIs;
     book.policy.lock().unwrap().engines = vec!["Other".into()];
-    assert!(gate(&parrot, Place::Network, &book).generate(request("hello")).is_err());
+    assert!(
+        gate(&parrot, Place::Network, &book)
+            .generate(request("hello"))
+            .is_err()
+    );
     // on this machine nothing leaves
-    assert!(gate(&parrot, Place::Machine, &book).generate(request("hello")).is_ok());
+    assert!(
+        gate(&parrot, Place::Machine, &book)
+            .generate(request("hello"))
+            .is_ok()
+    );
     assert!(book.list.lock().unwrap().is_empty());
 }
 
@@ -143,14 +164,20 @@ async fn what_leaves_is_masked_noted_and_put_back_over_cuts() {
     let mut request = request("Ada Lovelace (ada@example.org, ada@example.org) pays from ...532 0130 00.");
     request.answer_prefix = Some("Ada Lovelace".into());
     let (text, _) = gate.generate(request).unwrap().collect().await.unwrap();
-    assert_eq!(text, "Dear Ada Lovelace, write to ada@example.org or ada@example.org.");
+    assert_eq!(
+        text,
+        "Dear Ada Lovelace, write to ada@example.org or ada@example.org."
+    );
     let sent = parrot.asked().concat();
     for personal in ["Ada", "Lovelace", "ada@", "example", "532", "0130", "u-1"] {
         assert!(!sent.contains(personal), "{personal} in {sent}");
     }
     let list = book.list.lock().unwrap();
     assert_eq!(list.len(), 1);
-    assert_eq!((list[0].by.as_str(), list[0].engine.as_str(), list[0].leave), ("u-1", "Big", Leave::Masked));
+    assert_eq!(
+        (list[0].by.as_str(), list[0].engine.as_str(), list[0].leave),
+        ("u-1", "Big", Leave::Masked)
+    );
     assert!(list[0].characters > 40, "{list:?}");
     assert_eq!(
         list[0].masked,
@@ -168,8 +195,14 @@ async fn a_departure_that_cannot_be_noted_does_not_happen() {
             policy: Mutex::new(book(leave).policy()),
             ..Book::default()
         });
-        let words = gate(&parrot, Place::Network, &book).generate(request("hello")).unwrap_err().to_string();
-        assert!(words.contains("nothing was sent") && words.contains("the disk is full"), "{words}");
+        let words = gate(&parrot, Place::Network, &book)
+            .generate(request("hello"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            words.contains("nothing was sent") && words.contains("the disk is full"),
+            "{words}"
+        );
         assert!(parrot.asked().is_empty());
     }
 }
@@ -177,7 +210,9 @@ async fn a_departure_that_cannot_be_noted_does_not_happen() {
 #[tokio::test]
 async fn dropping_a_masked_answer_stops_the_engine() {
     let (parrot, book) = (Parrot::new(&[]), book(Leave::Masked));
-    let generation = gate(&parrot, Place::Internet, &book).generate(request("hello")).unwrap();
+    let generation = gate(&parrot, Place::Internet, &book)
+        .generate(request("hello"))
+        .unwrap();
     drop(generation);
     let sender = parrot.senders.lock().unwrap()[0].clone();
     sender.cancelled().await;

@@ -84,7 +84,10 @@ fn the_same_thing_has_the_same_placeholder_in_every_text() {
     assert_eq!(one.text, "[EMAIL_1] and [EMAIL_2]");
     let two = masks.mask("bob@example.org wrote to ada@example.org: [EMAIL_1]", &[]);
     assert_eq!(two.text, "[EMAIL_2] wrote to [EMAIL_1]: [TEXT_1]");
-    assert_eq!(masks.unmask("To [email_2], from [EMAIL_1]; see [EMAIL_7]."), "To bob@example.org, from ada@example.org; see [EMAIL_7].");
+    assert_eq!(
+        masks.unmask("To [email_2], from [EMAIL_1]; see [EMAIL_7]."),
+        "To bob@example.org, from ada@example.org; see [EMAIL_7]."
+    );
 }
 
 #[test]
@@ -103,7 +106,10 @@ fn a_bracket_that_becomes_no_placeholder_is_not_held_for_ever() {
     let mut unmasker = masks.unmasker();
     assert_eq!(unmasker.push("see [1"), "see ");
     assert_eq!(unmasker.push("] and [EMA"), "[1] and ");
-    assert_eq!(unmasker.push("IL_1] [a long remark"), "ada@example.org [a long remark");
+    assert_eq!(
+        unmasker.push("IL_1] [a long remark"),
+        "ada@example.org [a long remark"
+    );
     assert_eq!(unmasker.push(" [EMAIL_"), " ");
     assert_eq!(unmasker.finish(), "[EMAIL_");
 }

@@ -110,7 +110,11 @@ fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
     })
 }
 
-pub(super) fn parse<T, E>(row: &Row<'_>, column: usize, read: impl Fn(&str) -> Result<T, E>) -> rusqlite::Result<T>
+pub(super) fn parse<T, E>(
+    row: &Row<'_>,
+    column: usize,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> rusqlite::Result<T>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -215,14 +219,24 @@ mod tests {
         }
         let kept = memory.access().unwrap();
         assert_eq!(kept.secret.as_deref(), Some("two"));
-        assert_eq!((kept.shares.len(), kept.members.len(), kept.policies.len()), (2, 1, 1));
+        assert_eq!(
+            (kept.shares.len(), kept.members.len(), kept.policies.len()),
+            (2, 1, 1)
+        );
         let notes = DocId::parse("notes").unwrap();
         let mut store = SqliteStore::open(&path).unwrap();
         for doc in [&notes, &plan] {
             assert_eq!(store.departures(doc).unwrap(), memory.departures(doc).unwrap());
         }
         let left = memory.departures(&notes).unwrap();
-        assert_eq!(left.iter().map(|row| row.at.0).collect::<Vec<_>>(), [9, 7], "the newest first");
-        assert!(memory.departures(&plan).unwrap().is_empty(), "forgotten with the document");
+        assert_eq!(
+            left.iter().map(|row| row.at.0).collect::<Vec<_>>(),
+            [9, 7],
+            "the newest first"
+        );
+        assert!(
+            memory.departures(&plan).unwrap().is_empty(),
+            "forgotten with the document"
+        );
     }
 }
