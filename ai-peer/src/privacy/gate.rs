@@ -76,6 +76,8 @@ pub struct Gate {
     warden: Arc<dyn Warden>,
     known: Known,
     masks: Mutex<Masks>,
+    /// What stands on the list already and was not sent after all: when it is tried again it is not listed twice.
+    unsent: Mutex<Option<Departure>>,
 }
 
 impl Gate {
@@ -95,6 +97,7 @@ impl Gate {
             warden,
             known,
             masks: Mutex::default(),
+            unsent: Mutex::default(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Gate {
         request: &GenerateRequest,
         leave: Leave,
         masked: BTreeMap<Kind, usize>,
-    ) -> Result<(), GenerateError> {
+    ) -> Result<Departure, GenerateError> {
         let texts = request.messages.iter().map(|message| &message.content);
         let characters = texts
             .chain(&request.answer_prefix)
@@ -129,12 +132,25 @@ impl Gate {
             characters,
             masked,
         };
-        self.warden.record(departure).map_err(|words| {
-            GenerateError::Refused(format!(
-                "nothing was sent to {}, because it cannot be noted down that it was: {words}",
-                self.engine
-            ))
-        })
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        if unsent.take().as_ref() != Some(&departure) {
+            self.warden.record(departure.clone()).map_err(|words| {
+                GenerateError::Refused(format!(
+                    "nothing was sent to {}, because it cannot be noted down that it was: {words}",
+                    self.engine
+                ))
+            })?;
+        }
+        Ok(departure)
+    }
+
+    /// Sends what stands on the list.
+    fn send(&self, request: GenerateRequest, listed: Departure) -> Result<Generation, GenerateError> {
+        let sent = self.inner.generate(request);
+        if sent.is_err() {
+            *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = Some(listed);
+        }
+        sent
     }
 
     /// Replaces what is personal in a request; what was replaced, by kind.
@@ -211,10 +227,11 @@ impl Generator for Gate {
         match self.leave() {
             Leave::Nothing => Err(refusal(&self.engine, self.place)),
             Leave::AsIs => {
-                if self.place != Place::Machine {
-                    self.record(&request, Leave::AsIs, BTreeMap::new())?;
+                if self.place == Place::Machine {
+                    return self.inner.generate(request);
                 }
-                self.inner.generate(request)
+                let listed = self.record(&request, Leave::AsIs, BTreeMap::new())?;
+                self.send(request, listed)
             }
             Leave::Masked => {
                 let by = request.turn.requester.clone();
@@ -228,8 +245,8 @@ impl Generator for Gate {
                     },
                     ..request.clone()
                 };
-                self.record(&noted, Leave::Masked, counts)?;
-                let masked = self.inner.generate(request)?;
+                let listed = self.record(&noted, Leave::Masked, counts)?;
+                let masked = self.send(request, listed)?;
                 Ok(unmasked(&runtime, masked, unmasker))
             }
         }

@@ -35,9 +35,8 @@ impl Place {
         };
         let address = match host {
             url::Host::Ipv4(address) => IpAddr::V4(address),
-            url::Host::Ipv6(address) => IpAddr::V6(address).to_canonical(),
+            url::Host::Ipv6(address) => IpAddr::V6(address),
             url::Host::Domain(name) => {
-                let name = name.trim_end_matches('.');
                 return if name == "localhost" || name.ends_with(".localhost") {
                     Self::Machine
                 } else if name.ends_with(".local")
@@ -71,12 +70,7 @@ mod tests {
     #[test]
     fn places_are_told_by_the_address_and_unknown_is_far() {
         let of = |url: &str| Place::of(&url.parse().unwrap());
-        for near in [
-            "http://localhost:1/v1",
-            "http://127.0.0.1/",
-            "http://[::1]:8/",
-            "http://[::ffff:127.0.0.1]/",
-        ] {
+        for near in ["http://localhost:1/v1", "http://127.0.0.1/", "http://[::1]:8/"] {
             assert_eq!(of(near), Place::Machine, "{near}");
         }
         for network in [
@@ -91,6 +85,7 @@ mod tests {
             "https://api.example.com/v1",
             "http://8.8.8.8/",
             "http://localhost.example.com/",
+            "http://[::ffff:127.0.0.1]/", // what a proxy is asked for, so it may leave
             "http://gpu/",
         ] {
             assert_eq!(of(far), Place::Internet, "{far}");

@@ -288,3 +288,17 @@ fn refusals_come_in_words_and_unknown_settings_are_left_out() {
     let error = RemoteEngine::connect(RemoteOptions::new("file:///x".parse().unwrap()));
     assert!(matches!(error, Err(RemoteError::Address(_))), "{error:?}");
 }
+
+#[test]
+fn text_is_not_sent_on_to_where_an_answer_points() {
+    let elsewhere = Server::start(|_| Reply::new(200, END));
+    let there = elsewhere.url("/v1/chat/completions").to_string();
+    let (_server, engine) = scripted(move |_, _| {
+        let mut reply = Reply::new(307, "");
+        reply.headers.push(("location", there.clone()));
+        reply
+    });
+    let words = read(&engine, ask("a secret", 8)).unwrap_err().to_string();
+    assert!(words.contains("sends requests on to another address"), "{words}");
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+}

@@ -1,6 +1,5 @@
 //! The real model of this machine beside a real engine of another make, with everything that is sent to it recorded.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -12,6 +11,7 @@ use crdt::margin::RequestKind;
 use model::{Artifact, EngineOptions, Locations, RemoteEngine, RemoteError, RemoteOptions, Runtime, Worker};
 use sync_server::ai::Seat;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::engines::Scene;
 use crate::process::{command, free_port};
@@ -115,10 +115,8 @@ impl Engine {
 
 /// Hands everything on to the engine, and keeps what was sent.
 async fn record(engine: u16) -> (u16, Arc<Mutex<Vec<u8>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let sent = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&sent);
     tokio::spawn(async move {
@@ -217,8 +215,7 @@ async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
         let asked = scene
             .further()
             .into_iter()
-            .skip(before)
-            .next()
+            .nth(before)
             .expect("the larger one is asked as well");
         if let Some(more) = scene.settled(&asked.id).await {
             assert_eq!(more.author.name, "Big");

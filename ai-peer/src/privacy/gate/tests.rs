@@ -9,6 +9,8 @@ struct Parrot {
     pieces: Vec<&'static str>,
     asked: Mutex<Vec<GenerateRequest>>,
     senders: Mutex<Vec<GenerationSender>>,
+    /// How often it says that it is busy first.
+    busy: Mutex<usize>,
 }
 
 impl Parrot {
@@ -28,6 +30,7 @@ impl Parrot {
             pieces: pieces.to_vec(),
             asked: Mutex::default(),
             senders: Mutex::default(),
+            busy: Mutex::default(),
         })
     }
 
@@ -55,6 +58,14 @@ impl Generator for Parrot {
     }
 
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
+        let mut busy = self.busy.lock().unwrap();
+        if *busy > 0 {
+            *busy -= 1;
+            return Err(GenerateError::Busy {
+                waiting: 1,
+                seconds: 1,
+            });
+        }
         self.asked.lock().unwrap().push(request);
         let (sender, generation) = Generation::channel(64);
         self.senders.lock().unwrap().push(sender.clone());
@@ -216,4 +227,20 @@ async fn dropping_a_masked_answer_stops_the_engine() {
     drop(generation);
     let sender = parrot.senders.lock().unwrap()[0].clone();
     sender.cancelled().await;
+}
+
+#[tokio::test]
+async fn what_is_tried_again_because_the_engine_was_busy_is_listed_once() {
+    for leave in [Leave::Masked, Leave::AsIs] {
+        let (parrot, book) = (Parrot::new(&["x"]), book(leave));
+        *parrot.busy.lock().unwrap() = 3;
+        let gate = gate(&parrot, Place::Internet, &book);
+        for _ in 0..3 {
+            assert!(gate.generate(request("hello")).is_err());
+        }
+        assert!(gate.generate(request("hello")).is_ok());
+        assert_eq!((book.list.lock().unwrap().len(), parrot.asked().len()), (1, 1));
+        assert!(gate.generate(request("hello")).is_ok());
+        assert_eq!(book.list.lock().unwrap().len(), 2, "sent again, listed again");
+    }
 }
