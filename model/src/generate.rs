@@ -165,6 +165,9 @@ pub enum GenerateError {
     /// The adapter cannot be used; asking again changes nothing until it is added.
     #[error("{0}")]
     Adapter(String),
+    /// It may not be asked for this; the words say why, and who can change that.
+    #[error("{0}")]
+    Refused(String),
     /// A run failed; the worker goes on with the next request.
     #[error("the model failed: {0}")]
     Failed(String),

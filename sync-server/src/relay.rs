@@ -17,6 +17,7 @@ use tower::ServiceExt;
 use crate::access::traffic::Traffic;
 use crate::access::{Access, Caller, Guard, SecretError};
 use crate::connection::{self, HocuspocusLink, Link, YLink};
+use crate::engine_room::EngineRoom;
 use crate::limits::Limits;
 use crate::outbox::{Outbox, outbox};
 use crate::room::{EditError, EditFn};
@@ -129,7 +130,7 @@ pub struct ModelStatus {
 /// What came of asking for a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DeviceStatus {
-    /// `CUDA`, `DirectML`, `CPU`.
+    /// `CUDA`, `DirectML`, `CPU`, or where another program runs it.
     pub provider: String,
     /// Whether the model runs on it.
     pub running: bool,
@@ -161,6 +162,8 @@ pub(crate) struct Shared {
     pub(crate) model_desk: crate::api::models::Desk,
     /// Why there is no AI peer, when there should be one.
     model_problem: Mutex<Option<String>>,
+    /// Who can be asked about the engines, when there are some.
+    pub(crate) engines: Mutex<Option<Arc<dyn EngineRoom>>>,
     /// The first listener, and whether it is encrypted.
     listening: OnceLock<(SocketAddr, bool)>,
     next_conn: AtomicU64,
@@ -257,6 +260,7 @@ impl Relay {
             #[cfg(feature = "ai")]
             model_desk: crate::api::models::Desk::default(),
             model_problem: Mutex::default(),
+            engines: Mutex::default(),
             listening: OnceLock::new(),
             next_conn: AtomicU64::new(1),
         });

@@ -214,6 +214,11 @@ pub(crate) async fn post<T: DeserializeOwned>(path: &str, body: Value) -> Result
     api("POST", path, Some(body)).await.into_json()
 }
 
+/// `PUT`, its answer read as JSON.
+pub(crate) async fn put<T: DeserializeOwned>(path: &str, body: Value) -> Result<T, ApiError> {
+    api("PUT", path, Some(body)).await.into_json()
+}
+
 /// Renames a document that is not open.
 pub(crate) async fn rename(doc: &str, title: &str) -> Result<(), ApiError> {
     let path = format!("/documents/{}", route::encode(doc));

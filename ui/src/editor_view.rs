@@ -17,6 +17,7 @@ use crate::link_dialog::LinkDialog;
 use crate::margin::Margin;
 use crate::parted::{PartedBanner, PartedDialog};
 use crate::preview_dialog::PreviewDialog;
+use crate::privacy_dialog::PrivacyDialog;
 use crate::route::{self, Route};
 use crate::server::Document;
 use crate::state::{Session, Shell};
@@ -127,6 +128,7 @@ fn Workspace() -> impl IntoView {
         <AskBar />
         <LinkDialog />
         <PreviewDialog />
+        <PrivacyDialog />
         <VersionsDialog />
         <PartedDialog />
     }

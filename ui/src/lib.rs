@@ -25,6 +25,7 @@ pub mod models;
 pub mod names;
 pub mod people;
 pub mod places;
+pub mod privacy;
 pub mod route;
 pub mod search;
 pub mod server;
@@ -63,6 +64,8 @@ mod history_way_back;
 #[cfg(target_arch = "wasm32")]
 mod icon;
 #[cfg(target_arch = "wasm32")]
+mod leaving;
+#[cfg(target_arch = "wasm32")]
 mod link_bubble;
 #[cfg(target_arch = "wasm32")]
 mod link_dialog;
@@ -88,6 +91,10 @@ mod parted;
 mod people_bar;
 #[cfg(target_arch = "wasm32")]
 mod preview_dialog;
+#[cfg(target_arch = "wasm32")]
+mod privacy_dialog;
+#[cfg(target_arch = "wasm32")]
+mod self_test;
 #[cfg(target_arch = "wasm32")]
 mod share;
 #[cfg(target_arch = "wasm32")]

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use crate::events::Person;
 use crate::icon::{Icon, icon};
 use crate::route::Route;
+use crate::self_test::SelfTest;
 use crate::server::{Device, Model};
 use crate::state::{Session, Shell};
 use crate::words;
@@ -50,6 +51,7 @@ pub(crate) fn ModelReport() -> impl IntoView {
             {move || shell.may_manage().then(|| view! {
                 <a class="text-button report-manage" href=Route::Models.hash() data-testid="manage-models">"Add and remove models…"</a>
             })}
+            <SelfTest />
             <p class="report-note">"It runs where it is said here, and its suggestions enter the text only when a person accepts them."</p>
         </div>
     }

@@ -161,6 +161,8 @@ pub(crate) struct Session {
     pub(crate) selection: RwSignal<Selection>,
     /// The ask bar is open.
     pub(crate) asking: RwSignal<bool>,
+    /// What may leave this machine is shown.
+    pub(crate) leaving: RwSignal<bool>,
     /// The versions are shown.
     pub(crate) looking_back: RwSignal<bool>,
     /// Who wrote what, while it is shown.
@@ -201,6 +203,7 @@ impl Session {
                 ..Selection::default()
             }),
             asking: RwSignal::new(false),
+            leaving: RwSignal::new(false),
             looking_back: RwSignal::new(false),
             authors: RwSignal::new(None),
             parting: RwSignal::new(false),

@@ -120,14 +120,16 @@ pub fn activity(ai: Option<&AiActivity>) -> Option<&'static str> {
     }
 }
 
-/// The name an AI peer goes by: its model's, where it says it.
+/// The name an AI peer goes by: its model's, where it says it; an engine elsewhere has a name of its own.
 #[must_use]
 pub fn ai_name(person: &Person) -> &str {
-    person
-        .model
+    let is_engine = person
+        .device
         .as_deref()
-        .filter(|model| !model.is_empty())
-        .unwrap_or(&person.name)
+        .is_some_and(|device| device.starts_with("on "));
+    let own = Some(person.name.as_str()).filter(|name| is_engine && !name.is_empty());
+    let model = person.model.as_deref().filter(|model| !model.is_empty());
+    own.or(model).unwrap_or(&person.name)
 }
 
 /// Which of the four pictures goes with the words about saving.

@@ -59,7 +59,7 @@ impl Server {
             host: host.clone(),
             reason,
         };
-        let client = http::client(&options.url, options.silence).map_err(unreachable)?;
+        let client = http::client_of_one(&options.url, options.silence).map_err(unreachable)?;
         let mut request = client.get(options.address(&["models"]));
         if let Some(key) = &options.key {
             request = request.bearer_auth(key);
@@ -196,6 +196,9 @@ impl Server {
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Final(format!(
                 "the engine at {host} refuses the key ({status}){said}; give its key with --engine-key"
+            )),
+            status if status.is_redirection() => Failure::Final(format!(
+                "the engine at {host} sends requests on to another address ({status}); give that address instead, so that it is known where text goes"
             )),
             StatusCode::NOT_FOUND => Failure::Final(format!(
                 "the engine at {host} knows no model `{}`, or its address lacks a part such as /v1 ({status}){said}",

@@ -381,3 +381,17 @@ fn a_shape_is_asked_for_and_checked() {
     request.adapter = Some(model::AdapterId("mine".into()));
     assert!(matches!(engine.generate(request), Err(GenerateError::Adapter(_))));
 }
+
+#[test]
+fn text_is_not_sent_on_to_where_an_answer_points() {
+    let elsewhere = Server::start(|_| Reply::new(200, END));
+    let there = elsewhere.url("/v1/chat/completions").to_string();
+    let (_server, engine) = scripted(move |_, _| {
+        let mut reply = Reply::new(307, "");
+        reply.headers.push(("location", there.clone()));
+        reply
+    });
+    let words = read(&engine, ask("a secret", 8)).unwrap_err().to_string();
+    assert!(words.contains("sends requests on to another address"), "{words}");
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+}
