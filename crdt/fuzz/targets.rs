@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crdt::anchor::{Anchor, Outline};
 use crdt::awareness::Awareness;
+use crdt::history;
 use crdt::ids::{ConnId, DocId, Identity, Part, PeerKind, Role, Timestamp};
 use crdt::protocol::hocuspocus::Frame;
 use crdt::protocol::update::UpdateFacts;
@@ -18,7 +19,7 @@ use yrs::{ReadTxn, StateVector, Transact, Update};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("messages", messages),
     ("update", update),
     ("state_vector", state_vector),
@@ -26,6 +27,7 @@ pub const TARGETS: [Target; 9] = [
     ("awareness", awareness),
     ("markdown", markdown),
     ("anchor", anchor),
+    ("version", version),
     ("room", room),
     ("editor", editor),
 ];
@@ -107,6 +109,14 @@ pub fn anchor(bytes: &[u8]) {
             assert!(found.range.start <= found.range.end && found.range.end <= outline.len());
         }
     });
+}
+
+/// A version of a document: it can be opened and kept again, or is refused.
+pub fn version(bytes: &[u8]) {
+    if let Ok(body) = history::open(bytes, 7) {
+        let again = history::open(&history::state(&body), 8).expect("what was opened can be kept again");
+        assert_eq!(again.transact().state_vector(), body.transact().state_vector());
+    }
 }
 
 fn open(role: Role, kind: PeerKind) -> Room {

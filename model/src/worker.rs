@@ -1,18 +1,24 @@
 //! The thread that owns a loaded model. Everybody else puts requests in its queue.
+mod adapted;
+mod measure;
 mod priority;
 mod queue;
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::adapter::{AdapterError, AdapterId, NOBODY};
 use crate::artifact::Artifact;
 use crate::chat_template::ChatTemplate;
 use crate::device::DeviceReport;
 use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::guide::{Grammars, Guide};
 use crate::generate::pace::PaceKeeper;
 use crate::generate::run::{self, Job, Prompt, Ticket};
 use crate::generate::stream::{Generation, GenerationSender};
@@ -20,6 +26,8 @@ use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
+use adapted::{Adapters, Graphs};
+use measure::measure;
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -34,6 +42,9 @@ struct Shared {
     info: ModelInfo,
     tokenizer: TextTokenizer,
     template: ChatTemplate,
+    end_tokens: Vec<u32>,
+    /// Made when the first shape is asked for.
+    grammars: OnceLock<Result<Grammars, String>>,
     clock: Option<fn() -> u64>,
     queue: Arc<Queue<Job>>,
     ending: Arc<AtomicBool>,
@@ -41,22 +52,24 @@ struct Shared {
     runs: Arc<AtomicU64>,
     unfinished: Arc<AtomicUsize>,
     kept: Arc<Mutex<Kept>>,
+    adapters: Adapters,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the caches held after the last request.
 #[derive(Debug, Default)]
 struct Kept {
-    tokens: Vec<Vec<u32>>,
-    bytes: usize,
+    /// Tokens, by owner.
+    tokens: HashMap<u64, Vec<Vec<u32>>>,
+    /// Bytes of the model's own graph, and of the one that wears adapters.
+    bytes: [usize; 2],
 }
 
 impl Kept {
-    fn of(engine: &Engine) -> Self {
-        Self {
-            tokens: engine.kept(),
-            bytes: engine.kept_bytes(),
-        }
+    fn note(&mut self, engine: &Engine) {
+        self.tokens.insert(engine.owner(), engine.kept());
+        let [own, adapted] = &mut self.bytes;
+        *(if engine.owner() == NOBODY { own } else { adapted }) = engine.kept_bytes();
     }
 }
 
@@ -105,20 +118,22 @@ impl Worker {
         let mut end_tokens = artifact.end_tokens.clone();
         end_tokens.extend(artifact.end_texts.iter().filter_map(|text| tokenizer.id_of(text)));
 
+        let adapters = Adapters::new(&artifact, options.adapters.clone());
         let clock = options.clock;
-        let queue = Arc::new(Queue::new(options.queue));
+        let queue = Arc::new(Queue::<Job>::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
         let kept = Arc::<Mutex<Kept>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
             let (queue, ending, kept) = (Arc::clone(&queue), Arc::clone(&ending), Arc::clone(&kept));
+            let end_tokens = end_tokens.clone();
             move || {
                 let _until = Queue::until_dropped(Arc::clone(&queue));
                 priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let (mut engine, pace, draft_cost) = match opened {
+                let (engine, pace, draft_cost) = match opened {
                     Ok((engine, (speed, draft_cost))) => {
                         let pace = Arc::new(PaceKeeper::new(speed));
                         let told = Loaded {
@@ -133,15 +148,17 @@ impl Worker {
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
+                let mut graphs = Graphs::new(engine, &runtime, &artifact, &options);
                 while let Some(job) = queue.pop() {
-                    serve(&mut engine, &job, || run::Surroundings {
+                    let Some(engine) = graphs.of(&job) else { continue };
+                    serve(engine, &job, || run::Surroundings {
                         tokenizer: &tokenizer,
                         end_tokens: &end_tokens,
                         ending: &ending,
                         pace: &pace,
                         draft_cost: options.drafts.then_some(draft_cost),
                     });
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::of(&engine);
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).note(engine);
                 }
             }
         };
@@ -158,29 +175,14 @@ impl Worker {
             .recv()
             .map_err(|_| LoadError::Thread("it ended while loading".into()))??;
         let speed = pace.now();
-        let info = ModelInfo {
-            id: artifact.id,
-            name: artifact.name,
-            licence: artifact.licence,
-            quantisation: artifact.quantisation,
-            context_length: capacity,
-            device,
-            prefill_tokens_per_second: speed.prefill,
-            decode_tokens_per_second: speed.decode,
-            load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        };
-        tracing::info!(
-            model = info.id,
-            prefill = info.prefill_tokens_per_second.round(),
-            decode = info.decode_tokens_per_second.round(),
-            ms = info.load_ms,
-            "model loaded"
-        );
+        let info = info_of(artifact, capacity, device, speed, started);
         Ok(Self {
             shared: Arc::new(Shared {
                 info,
                 tokenizer,
                 template,
+                end_tokens,
+                grammars: OnceLock::new(),
                 clock,
                 queue,
                 ending,
@@ -188,6 +190,7 @@ impl Worker {
                 runs,
                 unfinished: Arc::default(),
                 kept,
+                adapters,
                 thread: Some(thread),
             }),
         })
@@ -215,7 +218,7 @@ impl Worker {
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let kept = self.shared.kept.lock();
-        kept.unwrap_or_else(PoisonError::into_inner).bytes
+        kept.unwrap_or_else(PoisonError::into_inner).bytes.iter().sum()
     }
 
     /// The tokens that the model would read for a request, as its template and tokenizer make them.
@@ -226,12 +229,36 @@ impl Worker {
         Ok(self.prompt(request)?.tokens)
     }
 
+    /// Reads an adapter, which requests may name from now on; one of the same name is replaced. Blocks while the files are read.
+    ///
+    /// # Errors
+    /// See [`AdapterError`].
+    pub fn add_adapter(&self, id: AdapterId, place: &Path) -> Result<(), AdapterError> {
+        self.shared.adapters.add(id, place).map(drop)
+    }
+
     /// How long a request takes at most, at the present pace.
     fn cost(&self, prompt_tokens: usize, tokens: usize) -> Duration {
         let pace = self.pace();
         let tokens = tokens.min(self.shared.info.context_length);
         let seconds = prompt_tokens as f64 / pace.prefill.max(1.0) + tokens as f64 / pace.decode.max(1.0);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 1024)
+    }
+
+    /// What holds an answer to the shape that a request asks for.
+    fn guide(&self, request: &GenerateRequest) -> Result<Option<Guide>, GenerateError> {
+        let Some(shape) = &request.shape else {
+            return Ok(None);
+        };
+        let shared = &self.shared;
+        let grammars = shared
+            .grammars
+            .get_or_init(|| Grammars::of_tokenizer(&shared.tokenizer, &shared.end_tokens));
+        let guide = grammars
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|grammars| grammars.guide(shape));
+        guide.map(Some).map_err(GenerateError::Shape)
     }
 
     fn prompt(&self, request: &GenerateRequest) -> Result<Prompt, GenerateError> {
@@ -257,8 +284,17 @@ impl Generator for Worker {
         let Ok(prompt) = self.prompt(request) else {
             return 0;
         };
+        let owner = match &request.adapter {
+            None => Some(NOBODY),
+            Some(id) => self.shared.adapters.loaded(id).map(|adapter| adapter.owner()),
+        };
         let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = kept.tokens.iter().map(|kept| common(kept, &prompt.tokens)).max();
+        let own = owner.and_then(|owner| kept.tokens.get(&owner));
+        let longest = own
+            .into_iter()
+            .flatten()
+            .map(|kept| common(kept, &prompt.tokens))
+            .max();
         longest.unwrap_or(0)
     }
 
@@ -276,6 +312,11 @@ impl Generator for Worker {
                 limit,
             });
         }
+        let guide = self.guide(&request)?;
+        let adapter = match &request.adapter {
+            Some(id) => Some(self.shared.adapters.get(id).map_err(GenerateError::Adapter)?),
+            None => None,
+        };
         // room for every piece of the answer: a slow reader never holds up the model for others
         let prompt_tokens = prompt.tokens.len();
         let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
@@ -285,6 +326,8 @@ impl Generator for Worker {
             params: request.params,
             cost: self.cost(prompt_tokens, request.stop.max_tokens),
             stop: request.stop,
+            guide,
+            adapter,
             turn: request.turn,
             reader,
             _ticket: Ticket::new(&self.shared.unfinished),
@@ -311,6 +354,35 @@ impl Drop for Shared {
     }
 }
 
+/// What there is to tell about a model that was loaded.
+fn info_of(
+    artifact: Artifact,
+    capacity: usize,
+    device: DeviceReport,
+    speed: Pace,
+    started: Instant,
+) -> ModelInfo {
+    let info = ModelInfo {
+        id: artifact.id,
+        name: artifact.name,
+        licence: artifact.licence,
+        quantisation: artifact.quantisation,
+        context_length: capacity,
+        device,
+        prefill_tokens_per_second: speed.prefill,
+        decode_tokens_per_second: speed.decode,
+        load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    tracing::info!(
+        model = info.id,
+        prefill = info.prefill_tokens_per_second.round(),
+        decode = info.decode_tokens_per_second.round(),
+        ms = info.load_ms,
+        "model loaded"
+    );
+    info
+}
+
 /// Runs one job. After a panic the cache is empty and the next job runs.
 fn serve<'a>(engine: &mut Engine, job: &Job, around: impl FnOnce() -> run::Surroundings<'a>) {
     let calm = guard(&job.reader, || run::run(engine, job, &around()));
@@ -334,93 +406,9 @@ fn guard(reader: &GenerationSender, body: impl FnOnce()) -> bool {
     false
 }
 
-/// Text for the measurement: ordinary English, about 70 tokens.
-const SAMPLE: &str = "The committee met again in the old library on the first Monday of the month. Rain had kept most of \
-    the visitors away, and those who came spoke quietly about the plans for the garden, the price of paper, and whether \
-    the reading room should stay open on Sundays. Nobody was in a hurry to go home before the tea was ready.";
-
-/// Steps measured when a model is loaded, after two that are not.
-const SAMPLE_STEPS: usize = 6;
-
-/// Tokens of a run that checks a draft, as measured.
-const SAMPLE_DRAFT: usize = 4;
-
-/// What a token more in a run costs, as a share of a run of one token: on a device that waits for memory, as usual, and
-/// where it computes as long as it reads. A measurement tells which of them holds and no more: whether drafts are tried
-/// is to be the same whenever a model is loaded on a machine.
-const DRAFT_COSTS: [f32; 3] = [0.03, 0.15, 0.6];
-const USUAL_DRAFT_COST: f32 = 0.15;
-
-/// A short run of the real thing: it also makes the first request as fast as later ones. Returns the pace, and what a token
-/// more in a run that checks a draft costs, as a share of a run of one.
-fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<(Pace, f32), LoadError> {
-    let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
-    let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
-    let known = engine.vocabulary();
-    tokens.retain(|token| (*token as usize) < known);
-    tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + SAMPLE_DRAFT)));
-    let Some(&next) = tokens.first() else {
-        let unknown = Pace {
-            prefill: 0.0,
-            decode: 0.0,
-        };
-        return Ok((unknown, USUAL_DRAFT_COST));
-    };
-    engine.feed(&[next]).map_err(failed)?;
-    engine.feed(&[next]).map_err(failed)?;
-    engine.rewind(0).map_err(failed)?;
-    engine
-        .reserve(tokens.len() + SAMPLE_STEPS + SAMPLE_DRAFT)
-        .map_err(failed)?;
-    let start = Instant::now();
-    engine.feed(&tokens).map_err(failed)?;
-    let prefill = tokens.len() as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    let (mut single, mut several, mut written) = (Duration::MAX, Duration::MAX, Duration::ZERO);
-    for _ in 0..SAMPLE_STEPS {
-        let start = Instant::now();
-        engine.feed(&[next]).map_err(failed)?;
-        written += start.elapsed();
-        single = single.min(start.elapsed());
-        if engine.is_in_place() {
-            // in turns, and the least of each: the machine may have other work
-            let start = Instant::now();
-            engine.feed_all(&[next; SAMPLE_DRAFT]).map_err(failed)?;
-            several = several.min(start.elapsed());
-            engine
-                .rewind(engine.tokens().len() - SAMPLE_DRAFT)
-                .map_err(failed)?;
-        }
-    }
-    let decode = SAMPLE_STEPS as f64 / written.as_secs_f64().max(1e-9);
-    let draft_cost = if several == Duration::MAX {
-        USUAL_DRAFT_COST
-    } else {
-        let ratio = several.as_secs_f32() / single.as_secs_f32().max(1e-6);
-        draft_class((ratio - 1.0) / (SAMPLE_DRAFT - 1) as f32)
-    };
-    engine.reset().map_err(failed)?;
-    engine.runs().store(0, Ordering::Relaxed);
-    tracing::debug!(draft_cost, "a token more in a run, as a share of a run of one");
-    Ok((Pace { prefill, decode }, draft_cost))
-}
-
-/// The nearest of [`DRAFT_COSTS`], by ratio.
-fn draft_class(measured: f32) -> f32 {
-    let apart = |cost: &f32| (measured.max(0.01) / cost).ln().abs();
-    let near = |a: &f32, b: &f32| apart(a).total_cmp(&apart(b));
-    DRAFT_COSTS.into_iter().min_by(near).unwrap_or(USUAL_DRAFT_COST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_measured_cost_is_one_of_few() {
-        for (measured, class) in [(-0.2, 0.03), (0.02, 0.03), (0.1, 0.15), (0.25, 0.15), (0.9, 0.6)] {
-            assert_eq!(draft_class(measured), class, "{measured}");
-        }
-    }
 
     #[test]
     fn a_panic_is_an_error_for_its_reader() {

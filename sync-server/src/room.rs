@@ -511,7 +511,7 @@ impl RoomTask {
         self.event(Event::Tick).await;
         self.finish_edits().await;
         self.compact_if_long().await;
-        self.keep_version_if_due();
+        self.keep_version_if_due(false).await;
         self.rest_if_quiet();
         if self.shutting_down && self.is_saved() {
             return Turn::End;
@@ -522,6 +522,7 @@ impl RoomTask {
         let failed = matches!(self.state, State::Failed(_));
         let lingered = failed || self.empty_since.elapsed() >= self.limits.linger;
         if self.members.is_empty() && handed == returned && lingered && self.is_saved() {
+            self.keep_version_if_due(true).await;
             // When its queue is full, the next tick asks again.
             drop(self.idle.try_send(Idle {
                 doc: self.doc.clone(),

@@ -67,10 +67,21 @@ impl Pace {
     /// Whether it is time for one.
     #[must_use]
     pub fn is_due(&self, now: Timestamp, rhythm: &Rhythm) -> bool {
-        let Some(since) = self.since else { return false };
-        let age = |from: Timestamp| now.0.saturating_sub(from.0);
-        let early = self.last.is_some_and(|last| age(last) < rhythm.at_least);
-        !early && (age(since) >= rhythm.every || self.amount >= rhythm.amount)
+        let long_ago = |since: Timestamp| now.0.saturating_sub(since.0) >= rhythm.every;
+        self.may_keep(now, rhythm) && (self.since.is_some_and(long_ago) || self.amount >= rhythm.amount)
+    }
+
+    /// Whether one is to be kept when everybody has left: what was written in one sitting belongs together, however
+    /// short it was, and nobody comes by later to notice that its time is up.
+    #[must_use]
+    pub fn is_due_at_the_end(&self, now: Timestamp, rhythm: &Rhythm) -> bool {
+        self.may_keep(now, rhythm)
+    }
+
+    /// Whether there is something to keep, and the last version is old enough.
+    fn may_keep(&self, now: Timestamp, rhythm: &Rhythm) -> bool {
+        let early = |last: Timestamp| now.0.saturating_sub(last.0) < rhythm.at_least;
+        self.is_behind() && !self.last.is_some_and(early)
     }
 }
 

@@ -9,6 +9,9 @@ use yrs::Update;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 
+use crate::protocol::ProtocolError;
+use crate::protocol::bytes::Reader;
+
 /// An update in either encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Packed {
@@ -51,7 +54,8 @@ impl Packed {
         }
     }
 
-    /// The update in the first encoding.
+    /// The update in the first encoding. Only for bytes that are what was once written: yrs believes the lengths in the
+    /// second encoding, and a made-up one can make it ask for more memory than there is, which ends the process.
     ///
     /// # Errors
     /// [`PackedError`]; never panics.
@@ -59,12 +63,24 @@ impl Packed {
         if !self.v2 {
             return Ok(self.bytes);
         }
+        check_text(&self.bytes).map_err(|_| PackedError)?;
         let decoded = catch_unwind(|| {
             let update = Update::decode_v2(&self.bytes).ok()?;
             Some(update.encode_v1())
         });
         decoded.ok().flatten().ok_or(PackedError)
     }
+}
+
+/// Whether the column of texts is UTF-8: yrs reads it without a look, and walks through its characters. (The layout is that
+/// of `UpdateDecoderV2` in yjs: a byte of flags, and nine columns with their lengths before them, the texts in the sixth.)
+fn check_text(v2: &[u8]) -> Result<(), ProtocolError> {
+    let mut reader = Reader::new(v2);
+    reader.byte()?;
+    for _ in 0..5 {
+        reader.buffer()?;
+    }
+    Reader::new(reader.buffer()?).string().map(drop)
 }
 
 fn encode(update: &[u8]) -> Option<Vec<u8>> {

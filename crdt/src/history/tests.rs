@@ -176,6 +176,14 @@ fn a_packed_update_is_the_same_update() {
         v2: true,
     };
     assert!(nonsense.into_v1().is_err());
+    let mut no_text = Packed::v2(state(&filled(
+        1,
+        &crate::markdown::parse("many letters in a row"),
+    )));
+    assert!(no_text.v2);
+    let at = no_text.bytes.windows(4).position(|four| four == b"many");
+    no_text.bytes[at.unwrap()] = 0xff;
+    assert!(no_text.into_v1().is_err(), "yrs would read letters that are none");
     assert!(open(&[1, 2, 3], 1).is_err());
     assert!(!Packed::v2(vec![255; 9]).v2, "what is no update is kept as it is");
 }
@@ -191,10 +199,22 @@ fn a_version_is_due_by_time_and_by_amount_but_not_too_often() {
     assert!(!pace.is_due(Timestamp(99_999), &rhythm), "nothing was written");
     pace.wrote(Timestamp(10), 5);
     assert!(!pace.is_due(Timestamp(1009), &rhythm) && pace.is_due(Timestamp(1010), &rhythm));
+    assert!(
+        pace.is_due_at_the_end(Timestamp(11), &rhythm),
+        "everybody has left"
+    );
     pace.kept(Timestamp(1010));
     assert!(!pace.is_behind());
+    assert!(
+        !pace.is_due_at_the_end(Timestamp(99_999), &rhythm),
+        "nothing is new"
+    );
     pace.wrote(Timestamp(1020), 500);
     assert!(!pace.is_due(Timestamp(1059), &rhythm), "too soon after the last");
+    assert!(
+        !pace.is_due_at_the_end(Timestamp(1059), &rhythm),
+        "and at the end too"
+    );
     assert!(pace.is_due(Timestamp(1060), &rhythm));
 }
 

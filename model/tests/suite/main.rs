@@ -7,15 +7,18 @@
     reason = "a test stops where something is wrong"
 )]
 
+mod adapter;
 mod gguf;
 mod golden;
 mod http_server;
 mod large;
+mod lora;
 mod manager;
 mod memory;
 mod refusals;
 mod remote;
 mod requantise;
+mod shape;
 mod speed;
 mod support;
 mod tiny;

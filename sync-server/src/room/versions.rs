@@ -38,10 +38,12 @@ impl RoomTask {
         }
     }
 
-    /// Keeps a version when it is time for one.
-    pub(super) fn keep_version_if_due(&mut self) {
+    /// Keeps a version when it is time for one. `ends`: everybody has left, and the room is about to go.
+    pub(super) async fn keep_version_if_due(&mut self, ends: bool) {
         let now = clock::now();
-        if !self.pace.is_due(now, &self.limits.versions) || !self.is_saved() {
+        let rhythm = &self.limits.versions;
+        let due = self.pace.is_due(now, rhythm) || ends && self.pace.is_due_at_the_end(now, rhythm);
+        if !due || !self.is_saved() || self.wake().await.is_err() {
             return;
         }
         let State::Open(room) = &self.state else { return };

@@ -17,6 +17,17 @@ pub(super) struct Piece {
     pub(super) sound: bool,
 }
 
+impl Piece {
+    /// One of its parts as an update in the first encoding. The second encoding is read only where it is sound (see
+    /// [`Packed::into_v1`]); of one that is not, nothing could be trusted anyway: a wrong byte moves all fields after it.
+    fn update(&self, part: &Packed) -> Option<Vec<u8>> {
+        if part.v2 && !self.sound {
+            return None;
+        }
+        part.clone().into_v1().ok()
+    }
+}
+
 /// All that can be read of a document.
 #[derive(Debug, Clone)]
 pub struct Remains {
@@ -58,8 +69,8 @@ pub fn examine(remains: Remains) -> Examined {
     } = remains;
     for version in &versions {
         let opens = version.parts.iter().flatten().all(|part| {
-            let update = part.clone().into_v1();
-            update.is_ok_and(|update| crdt::history::open(&update, 1).is_ok())
+            let update = version.update(part);
+            update.is_some_and(|update| crdt::history::open(&update, 1).is_ok())
         });
         if version.sound && !opens {
             problems.push(format!("{} does not hold a document", version.what));
@@ -111,7 +122,7 @@ fn assemble(pieces: &[Piece], part: Part, problems: &mut Vec<String>) -> Option<
     };
     let present: Vec<(&Piece, Option<Vec<u8>>)> = pieces
         .iter()
-        .filter_map(|piece| Some((piece, piece.parts.get(index)?.clone()?.into_v1().ok())))
+        .filter_map(|piece| Some((piece, piece.update(piece.parts.get(index)?.as_ref()?))))
         .collect();
     let all: Option<Vec<Vec<u8>>> = present.iter().map(|(_, update)| update.clone()).collect();
     let mut whole = match all.as_deref().and_then(joined) {

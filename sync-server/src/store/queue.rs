@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AccessRows, AccessWrite, Backend, Backing, Cause, DocumentRow, LinkRow, Loaded, NewVersion, Raw, Remains,
-    StoreError, VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, LinkRow, Loaded, NewVersion,
+    Raw, Remains, StoreError, VersionBody, Write,
 };
 use crdt::authorship::{Authorship, Credits};
 use crdt::history::Version;
@@ -44,6 +44,7 @@ enum Command {
     Links(Reply<Vec<LinkRow>>),
     SetQuota(Option<u64>, Reply<()>),
     Access(Reply<AccessRows>),
+    Departures(DocId, Reply<Vec<DepartureRow>>),
     WriteAccess(Box<AccessWrite>, Reply<()>),
     Close(Reply<()>),
 }
@@ -243,6 +244,14 @@ impl Store {
         self.ask(Command::Access).await
     }
 
+    /// See [`Backend::departures`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn departures(&self, doc: DocId) -> Result<Vec<DepartureRow>, StoreError> {
+        self.ask(|reply| Command::Departures(doc, reply)).await
+    }
+
     /// See [`Backend::write_access`].
     ///
     /// # Errors
@@ -348,6 +357,7 @@ fn serve(
         Command::Links(reply) => drop(reply.send(backend.links())),
         Command::SetQuota(bytes, reply) => drop(reply.send(backend.set_quota(bytes))),
         Command::Access(reply) => drop(reply.send(backend.access())),
+        Command::Departures(doc, reply) => drop(reply.send(backend.departures(&doc))),
         Command::WriteAccess(write, reply) => drop(reply.send(backend.write_access(&write))),
         Command::Backup(_, reply) => drop(reply.send(Err(StoreError::Busy))),
         file @ (Command::Replace(..) | Command::CheckFile(_) | Command::Close(_)) => next = Some(file),

@@ -199,7 +199,7 @@ async fn versions_are_kept_by_themselves_and_survive_compaction_and_a_restart() 
             .unwrap()
             .len()
     };
-    eventually("a version by time", || async { count().await == 1 }).await;
+    eventually("a version", || async { count().await == 1 }).await;
     let mut writer = Client::hocuspocus(&served.ws(), &id, &user("bob")).await;
     for word in ["a ", "b ", "c ", "d ", "e "] {
         types(&mut writer, 0, 0, word).await;
@@ -227,6 +227,38 @@ async fn versions_are_kept_by_themselves_and_survive_compaction_and_a_restart() 
         .await;
     assert_eq!(again.0, 200, "{}", again.1);
     assert_eq!(markdown(&served, &path).await, "one\n");
+}
+
+#[tokio::test]
+async fn what_was_written_in_a_short_sitting_is_kept_when_everybody_has_left() {
+    let mut settings = config();
+    settings.limits.versions.every = 3_600_000;
+    settings.limits.versions.at_least = 0;
+    let served = Served::start(settings).await;
+    let (path, id) = imported(&served, "one\n").await;
+    let versions = format!("{path}/versions");
+    let kept = async || served.api("GET", &versions, Value::Null).await.1;
+    eventually("a version of the import", || async {
+        kept().await.as_array().unwrap().len() == 1
+    })
+    .await;
+    let mut writer = Client::hocuspocus(&served.ws(), &id, &user("bob")).await;
+    types(&mut writer, 0, 0, "a ").await;
+    drop(writer);
+    eventually("a version of the sitting", || async {
+        kept().await.as_array().unwrap().len() == 2
+    })
+    .await;
+    let list = kept().await;
+    assert_eq!(
+        (&list[0]["kind"], &list[0]["by"]["id"]),
+        (&json!("automatic"), &json!("bob"))
+    );
+    let text = served
+        .api("GET", &format!("{versions}/2/markdown"), Value::Null)
+        .await
+        .1;
+    assert_eq!(text, "a one\n");
 }
 
 /// Each author writes letters of their own: who a letter is put down to is then told by the letter.
@@ -337,4 +369,27 @@ async fn check_authors(served: &Served, path: &str) {
         blocks.iter().map(|block| block.len()).sum::<usize>(),
         "all of the text"
     );
+    check_ids(served, path, answer["runs"].as_array().unwrap()).await;
+}
+
+/// By ids the same people are told: every letter of the document that a client has is whose the letter says.
+async fn check_ids(served: &Served, path: &str, runs: &[Value]) {
+    let (status, told) = served
+        .api("GET", &format!("{path}/authorship/ids"), Value::Null)
+        .await;
+    assert_eq!(status, 200, "{told}");
+    let credits = told["credits"].as_array().unwrap();
+    let spans: Vec<(u64, u32, u32, usize)> = serde_json::from_value(told["spans"].clone()).unwrap();
+    for run in runs {
+        let known = credits
+            .iter()
+            .position(|credit| credit["author"] == run["author"]);
+        let index = known.unwrap_or_else(|| panic!("{run} is by somebody who is not told: {told}"));
+        assert!(
+            spans
+                .iter()
+                .any(|(_, _, len, credit)| *credit == index && *len > 0),
+            "{told}"
+        );
+    }
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use model::{
-    Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator as _, Locations, Runtime, Summary,
-    Worker,
+    Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator as _, Locations, Runtime, Shape,
+    Summary, Worker,
 };
 
 use super::llama::{Llama, SET_UP};
@@ -65,6 +65,7 @@ pub async fn run(threads: usize) -> anyhow::Result<()> {
     memory(&worker, before, llama.as_ref()).await?;
     drop(llama);
     drafts(&load_worker(true, threads).await?, &worker).await?;
+    shapes(&worker).await?;
     println!("(machine load {} at the end)", load());
     Ok(())
 }
@@ -354,6 +355,47 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
         row("  by CPU time", &ratios(shares_cpu), "");
     }
     Ok(())
+}
+
+/// Writing a paragraph freely and held to being one, taking turns, without drafts: what the mask of allowed tokens costs.
+async fn shapes(worker: &Worker) -> anyhow::Result<()> {
+    let (mut shares, mut costs) = (Vec::new(), Vec::new());
+    for window in 0..=2 * DRAFT_WINDOWS {
+        let free = windowed(window);
+        let mut held = free.clone();
+        held.shape = Some(Shape::Paragraph { announced: false });
+        let mut rates = [None; 2];
+        let order = if window % 2 == 0 {
+            [(0, free), (1, held)]
+        } else {
+            [(1, held), (0, free)]
+        };
+        for (index, request) in order {
+            let (_, summary) = worker.generate(request)?.collect().await?;
+            rates[index] = plain_rate(&summary);
+        }
+        // the first one compiles the grammar
+        if let ([Some(free), Some(held)], 1..) = (rates, window) {
+            shares.push(held / free);
+            costs.push(1000.0 / held - 1000.0 / free);
+        }
+    }
+    costs.sort_by(f64::total_cmp);
+    row(
+        "a paragraph, held to that to free",
+        &format!(
+            "{}; {:.2} ms a token for the mask",
+            ratios(shares),
+            median(&costs)
+        ),
+        "0.95 or more",
+    );
+    Ok(())
+}
+
+/// Tokens a second after the first one; `None` when there were too few to tell.
+fn plain_rate(one: &Summary) -> Option<f64> {
+    (one.tokens >= FEWEST).then(|| rate(one.tokens - 1, one.decode_ms))
 }
 
 /// From the least to the most of some counts.
