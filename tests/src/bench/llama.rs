@@ -50,7 +50,15 @@ impl Llama {
             "venv/bin/python"
         };
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scripts/model/peer.py");
-        let mut process = Command::new(folder.join(python))
+        // As nice as the model's own threads are (model/src/worker/priority.rs): on a busy machine both get as much of it.
+        let mut command = if cfg!(target_os = "linux") {
+            let mut nice = Command::new("nice");
+            nice.args(["-n", "10"]).arg(folder.join(python));
+            nice
+        } else {
+            Command::new(folder.join(python))
+        };
+        let mut process = command
             .arg(script)
             .arg(weights)
             .arg(threads.to_string())

@@ -40,12 +40,13 @@ struct Window {
     decode_cpu: f64,
 }
 
-/// Runs it with so many threads (0: one for each core) and prints its rows.
+/// Runs it with so many threads (0: one for each core) and prints its rows; `quick`: with few windows, which tell little.
 ///
 /// # Errors
 /// When the model or ONNX Runtime is missing.
-pub async fn run(threads: usize) -> anyhow::Result<()> {
+pub async fn run(threads: usize, quick: bool) -> anyhow::Result<()> {
     println!("model (machine load {})", load());
+    let few = |windows: usize| if quick { windows.div_ceil(5) } else { windows };
     let before = resident();
     let worker = load_worker(false, threads).await?;
     let info = worker.info();
@@ -60,12 +61,12 @@ pub async fn run(threads: usize) -> anyhow::Result<()> {
         &format!("{:.1} s", info.load_ms as f64 / 1000.0),
         "",
     );
-    beside(&worker, llama.as_mut()).await?;
-    reuse(&worker, llama.as_mut()).await?;
+    beside(&worker, llama.as_mut(), few(WINDOWS)).await?;
+    reuse(&worker, llama.as_mut(), few(REUSE_WINDOWS)).await?;
     memory(&worker, before, llama.as_ref()).await?;
     drop(llama);
-    drafts(&load_worker(true, threads).await?, &worker).await?;
-    shapes(&worker).await?;
+    drafts(&load_worker(true, threads).await?, &worker, few(DRAFT_WINDOWS)).await?;
+    shapes(&worker, few(2 * DRAFT_WINDOWS)).await?;
     println!("(machine load {} at the end)", load());
     Ok(())
 }
@@ -81,9 +82,9 @@ fn cpu() -> f64 {
 }
 
 /// Reads a text and goes on with it, in turns with llama.cpp.
-async fn beside(worker: &Worker, mut llama: Option<&mut Llama>) -> anyhow::Result<()> {
+async fn beside(worker: &Worker, mut llama: Option<&mut Llama>, windows: usize) -> anyhow::Result<()> {
     let (mut ours, mut ratios_of): (Vec<(Window, Summary)>, [Vec<f64>; 4]) = (Vec::new(), Default::default());
-    for window in 0..=WINDOWS {
+    for window in 0..=windows {
         let request = windowed(window);
         let (took, summary) = plain_window(worker, &request).await?;
         // In turns, so that both meet the same machine.
@@ -215,11 +216,11 @@ async fn load_worker(drafts: bool, threads: usize) -> anyhow::Result<Worker> {
 }
 
 /// A long document, asked about again after a small edit near its end.
-async fn reuse(worker: &Worker, mut llama: Option<&mut Llama>) -> anyhow::Result<()> {
+async fn reuse(worker: &Worker, mut llama: Option<&mut Llama>, windows: usize) -> anyhow::Result<()> {
     let words: Vec<&str> = TEXT.split_whitespace().collect();
     let (mut cold, mut warm, mut read) = (Vec::new(), Vec::new(), 0);
     let (mut cold_beside, mut warm_beside) = (Vec::new(), Vec::new());
-    for window in 0..REUSE_WINDOWS {
+    for window in 0..windows {
         let start = window * 37;
         let words: Vec<&str> = words
             .iter()
@@ -278,7 +279,7 @@ async fn reuse(worker: &Worker, mut llama: Option<&mut Llama>) -> anyhow::Result
 }
 
 /// Writing with drafts from the prompt and without, taking turns.
-async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
+async fn drafts(with: &Worker, without: &Worker, windows: usize) -> anyhow::Result<()> {
     let words: Vec<&str> = TEXT.split_whitespace().collect();
     let passage = |window: usize| {
         words
@@ -310,7 +311,7 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
     ];
     for (name, told, goal) in kinds {
         let (mut shares, mut shares_cpu, mut right, mut tokens) = (Vec::new(), Vec::new(), 0, 0);
-        for window in 0..DRAFT_WINDOWS {
+        for window in 0..windows {
             let mut request = GenerateRequest::greedy(
                 vec![ChatMessage::user(format!("{told}\n\n{}", passage(window)))],
                 WRITTEN,
@@ -358,9 +359,9 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
 }
 
 /// Writing a paragraph freely and held to being one, taking turns, without drafts: what the mask of allowed tokens costs.
-async fn shapes(worker: &Worker) -> anyhow::Result<()> {
+async fn shapes(worker: &Worker, windows: usize) -> anyhow::Result<()> {
     let (mut shares, mut costs) = (Vec::new(), Vec::new());
-    for window in 0..=2 * DRAFT_WINDOWS {
+    for window in 0..=windows {
         let free = windowed(window);
         let mut held = free.clone();
         held.shape = Some(Shape::Paragraph { announced: false });

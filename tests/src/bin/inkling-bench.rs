@@ -25,7 +25,7 @@ struct Args {
     /// model: threads for both engines; 0: one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// relay: everything once and short, in less than a minute.
+    /// relay: everything once and short, in less than a minute; model: few windows.
     #[arg(long)]
     quick: bool,
     /// relay: fail when ours does not reach what it is to reach.
@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut not_met = 0;
     // The relay's comes last: it keeps this process off the first core.
     if wanted(Bench::Model) {
-        model::run(args.threads).await?;
+        model::run(args.threads, args.quick).await?;
     }
     if wanted(Bench::FirstWord) {
         first_word::run(&args.server).await?;
