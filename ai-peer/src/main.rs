@@ -250,11 +250,13 @@ async fn connect(
 
 fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {
     let places = Locations::from_environment();
+    let adapters = places.adapters();
     let runtime = Runtime::load(&library.unwrap_or(places.runtime))?;
     let artifact = Artifact::open(&model.unwrap_or(places.model))?;
     let options = EngineOptions {
         threads,
         clock: Some(|| clock::now().0 / 1000),
+        adapters: Some(adapters),
         ..EngineOptions::default()
     };
     Ok(Worker::spawn(&runtime, artifact, options)?)

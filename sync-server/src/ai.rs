@@ -117,6 +117,7 @@ fn load(
     let usual = EngineOptions::default();
     let options = EngineOptions {
         clock: Some(|| clock::now().0 / 1000),
+        adapters: Some(places.adapters()),
         devices: devices.unwrap_or(usual.devices.clone()),
         ..usual
     };

@@ -2,6 +2,8 @@
 
 mod authors;
 mod copies;
+#[cfg(feature = "ai")]
+pub(crate) mod models;
 mod privacy;
 mod versions;
 
@@ -24,7 +26,10 @@ use crate::uplink::LinkState;
 const MAX_BODY: usize = 32 << 20;
 
 pub(crate) fn routes() -> Router<Relay> {
-    Router::new()
+    let routes = Router::new();
+    #[cfg(feature = "ai")]
+    let routes = routes.merge(models::routes());
+    routes
         .route("/status", get(status))
         .route("/documents", get(list).post(create))
         .route("/documents/import", post(import))

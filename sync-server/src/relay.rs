@@ -49,6 +49,8 @@ pub struct RelayConfig {
     pub authorities: Option<PathBuf>,
     /// Where the web page comes from.
     pub ui: UiSource,
+    /// Folder of the models that can be added and removed; without it, where the set-up puts them.
+    pub models: Option<PathBuf>,
 }
 
 /// Where the web page comes from.
@@ -73,6 +75,7 @@ impl RelayConfig {
             limits: Limits::default(),
             authorities: None,
             ui: UiSource::BuiltIn,
+            models: None,
         }
     }
 
@@ -151,6 +154,12 @@ pub(crate) struct Shared {
     /// Why the store cannot write, when it cannot.
     storage: Mutex<Option<String>>,
     models: Mutex<Vec<ModelStatus>>,
+    /// Folder of the models that can be added and removed.
+    #[cfg(feature = "ai")]
+    pub(crate) models_folder: Option<PathBuf>,
+    /// Models that are being added or measured.
+    #[cfg(feature = "ai")]
+    pub(crate) model_desk: crate::api::models::Desk,
     /// Why there is no AI peer, when there should be one.
     model_problem: Mutex<Option<String>>,
     /// Who can be asked about the engines, when there are some.
@@ -246,6 +255,10 @@ impl Relay {
             open: watch::channel(BTreeSet::new()).0,
             storage: Mutex::default(),
             models: Mutex::default(),
+            #[cfg(feature = "ai")]
+            models_folder: config.models,
+            #[cfg(feature = "ai")]
+            model_desk: crate::api::models::Desk::default(),
             model_problem: Mutex::default(),
             engines: Mutex::default(),
             listening: OnceLock::new(),

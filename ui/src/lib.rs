@@ -16,10 +16,12 @@
 
 pub mod address;
 pub mod announce;
+pub mod authors;
 pub mod cards;
 pub mod compare;
 pub mod events;
 pub mod layout;
+pub mod models;
 pub mod names;
 pub mod people;
 pub mod places;
@@ -32,15 +34,21 @@ pub mod versions;
 pub mod words;
 
 #[cfg(target_arch = "wasm32")]
+mod add_model;
+#[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
 mod ask_bar;
+#[cfg(target_arch = "wasm32")]
+mod authors_bar;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 #[cfg(target_arch = "wasm32")]
 mod card;
 #[cfg(target_arch = "wasm32")]
 mod dialog;
+#[cfg(target_arch = "wasm32")]
+mod diff_view;
 #[cfg(target_arch = "wasm32")]
 mod doc_list;
 #[cfg(target_arch = "wasm32")]
@@ -51,6 +59,8 @@ mod editor_view;
 mod header;
 #[cfg(target_arch = "wasm32")]
 mod history;
+#[cfg(target_arch = "wasm32")]
+mod history_way_back;
 #[cfg(target_arch = "wasm32")]
 mod icon;
 #[cfg(target_arch = "wasm32")]
@@ -68,9 +78,15 @@ mod menu;
 #[cfg(target_arch = "wasm32")]
 mod model_report;
 #[cfg(target_arch = "wasm32")]
+mod model_row;
+#[cfg(target_arch = "wasm32")]
+mod models_page;
+#[cfg(target_arch = "wasm32")]
 mod notices;
 #[cfg(target_arch = "wasm32")]
 mod open_link;
+#[cfg(target_arch = "wasm32")]
+mod parted;
 #[cfg(target_arch = "wasm32")]
 mod people_bar;
 #[cfg(target_arch = "wasm32")]
@@ -83,6 +99,8 @@ mod self_test;
 mod share;
 #[cfg(target_arch = "wasm32")]
 mod share_links;
+#[cfg(target_arch = "wasm32")]
+mod share_row;
 #[cfg(target_arch = "wasm32")]
 mod state;
 #[cfg(target_arch = "wasm32")]

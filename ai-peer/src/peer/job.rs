@@ -438,7 +438,7 @@ impl Job {
         let complete = summary.as_ref().is_none_or(|summary| {
             matches!(
                 summary.finish,
-                FinishReason::EndToken | FinishReason::StopString(_)
+                FinishReason::EndToken | FinishReason::Complete | FinishReason::StopString(_)
             )
         });
         answer.ready.push_str(answer.writer.finish(complete));

@@ -20,6 +20,7 @@ mod hostile;
 mod intruders;
 mod limits;
 mod memory;
+mod models;
 mod names;
 mod pipes;
 mod process;
