@@ -12,6 +12,7 @@ const soaks = {
   memory: nextest('10,000 documents opened and closed', ['-p', 'sync-server', '--test', 'integration', 'memory::'], { DOCUMENTS: '10000' }),
   hostile: nextest('10^6 frames from a viewer, from a person who may suggest, and from a model', ['-p', 'crdt', '--test', 'hostile', 'readers::'], { FRAMES: '1000000' }),
   wire: nextest('100,000 hostile frames over sockets', ['-p', 'sync-server', '--test', 'integration', 'intruders::'], { FRAMES: '100000' }),
+  model: nextest('10,000 short requests to the default model', ['-p', 'model', '--test', 'suite', 'ten_thousand'], { REQUESTS: '10000' }),
   simulation: nextest('20,000 simulated documents', ['-p', 'crdt', '--test', 'simulation', 'whatever'], { SEED: '100000', SEEDS: '20000' }),
   invariants: nextest('20,000 plans of proposals and decisions', ['-p', 'crdt', '--test', 'invariants', 'whatever'], { SEED: '100000', SEEDS: '20000' }),
   differential: nextest('50,000 documents in yjs and yrs', ['-p', 'crdt', '--test', 'differential'], { SEED: '100000', SEEDS: '50000' }),

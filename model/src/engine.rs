@@ -74,8 +74,7 @@ impl Engine {
         let first_run = |error: EngineError| LoadError::FirstRun(error.to_string());
         let cache = |in_place: bool| {
             let allocator = session::cache_allocator(&opened.session, opened.report.provider);
-            KvCache::new(&graph.cache, allocator, in_place.then_some(capacity))
-                .map_err(|error| first_run(error.into()))
+            KvCache::new(&graph.cache, allocator, in_place).map_err(|error| first_run(error.into()))
         };
         let (growing, cache) = (cache(false)?, cache(in_place)?);
         let token_bytes = graph.token_bytes();
@@ -188,7 +187,7 @@ impl Engine {
             }
             Place::New => {
                 let allocator = session::cache_allocator(&self.session, self.device.provider);
-                let in_place = self.is_in_place().then_some(self.capacity);
+                let in_place = self.is_in_place();
                 self.pool
                     .add(KvCache::new(&self.graph.cache, allocator, in_place)?);
             }
@@ -247,6 +246,28 @@ impl Engine {
         self.pool.active().cache.is_in_place()
     }
 
+    /// Makes room for so many tokens in all, so that it need not be made bit by bit while they are read.
+    ///
+    /// # Errors
+    /// When it cannot be allocated; then nothing is left.
+    pub fn reserve(&mut self, tokens: usize) -> Result<(), EngineError> {
+        let most = self.capacity;
+        let kept = self.pool.active_mut();
+        match kept.cache.make_room(kept.tokens.len(), tokens.min(most), most) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let room = kept.cache.room();
+                self.steps.clear(); // they are bound to the buffers before
+                self.pool.holds(room);
+                Ok(())
+            }
+            Err(error) => {
+                self.reset()?;
+                Err(error.into())
+            }
+        }
+    }
+
     /// Forgets what follows the first `keep` tokens, or more if the cache cannot be cut there. Returns how
     /// many tokens are left.
     ///
@@ -276,10 +297,7 @@ impl Engine {
     /// When an empty cache cannot be allocated.
     pub fn reset(&mut self) -> Result<(), EngineError> {
         self.steps.clear();
-        let kept = self.pool.active_mut();
-        kept.tokens.clear();
-        kept.read = 0;
-        Ok(kept.cache.clear()?)
+        Ok(self.pool.forget().clear()?)
     }
 
     /// Feeds tokens after what is cached, in one run; returns the scores of the token after the last one.
@@ -315,6 +333,7 @@ impl Engine {
                 needed,
             });
         }
+        self.reserve(needed)?;
         self.runs.fetch_add(1, Ordering::Relaxed);
         if self.is_in_place() {
             self.feed_in_place(tokens, all)?;

@@ -1,12 +1,13 @@
 //! The thread that owns a loaded model. Everybody else puts requests in its queue.
 mod adapted;
+mod measure;
 mod priority;
 mod queue;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,13 +20,14 @@ use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
 use crate::generate::guide::{Grammars, Guide};
 use crate::generate::pace::PaceKeeper;
-use crate::generate::run::{self, Job, Prompt};
+use crate::generate::run::{self, Job, Prompt, Ticket};
 use crate::generate::stream::{Generation, GenerationSender};
 use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
 use adapted::{Adapters, Graphs};
+use measure::measure;
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -48,10 +50,27 @@ struct Shared {
     ending: Arc<AtomicBool>,
     pace: Arc<PaceKeeper>,
     runs: Arc<AtomicU64>,
-    /// What the caches held after the last request, by owner.
-    kept: Arc<Mutex<HashMap<u64, Vec<Vec<u32>>>>>,
+    unfinished: Arc<AtomicUsize>,
+    kept: Arc<Mutex<Kept>>,
     adapters: Adapters,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the caches held after the last request.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Tokens, by owner.
+    tokens: HashMap<u64, Vec<Vec<u32>>>,
+    /// Bytes of the model's own graph, and of the one that wears adapters.
+    bytes: [usize; 2],
+}
+
+impl Kept {
+    fn note(&mut self, engine: &Engine) {
+        self.tokens.insert(engine.owner(), engine.kept());
+        let [own, adapted] = &mut self.bytes;
+        *(if engine.owner() == NOBODY { own } else { adapted }) = engine.kept_bytes();
+    }
 }
 
 /// What the thread tells once the model is loaded.
@@ -103,7 +122,7 @@ impl Worker {
         let clock = options.clock;
         let queue = Arc::new(Queue::<Job>::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
-        let kept = Arc::<Mutex<HashMap<u64, Vec<Vec<u32>>>>>::default();
+        let kept = Arc::<Mutex<Kept>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
@@ -114,8 +133,8 @@ impl Worker {
                 priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let (engine, pace) = match opened {
-                    Ok((engine, speed)) => {
+                let (engine, pace, draft_cost) = match opened {
+                    Ok((engine, (speed, draft_cost))) => {
                         let pace = Arc::new(PaceKeeper::new(speed));
                         let told = Loaded {
                             device: engine.device().clone(),
@@ -124,7 +143,7 @@ impl Worker {
                             runs: engine.runs(),
                         };
                         drop(loaded.send(Ok(told)));
-                        (engine, pace)
+                        (engine, pace, draft_cost)
                     }
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
@@ -137,10 +156,9 @@ impl Worker {
                         end_tokens: &end_tokens,
                         ending: &ending,
                         pace: &pace,
-                        drafts: options.drafts,
+                        draft_cost: options.drafts.then_some(draft_cost),
                     });
-                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.insert(engine.owner(), engine.kept());
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).note(engine);
                 }
             }
         };
@@ -170,6 +188,7 @@ impl Worker {
                 ending,
                 pace,
                 runs,
+                unfinished: Arc::default(),
                 kept,
                 adapters,
                 thread: Some(thread),
@@ -187,6 +206,19 @@ impl Worker {
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.shared.runs.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait or run; one whose reader has left counts until the worker has noticed.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.shared.unfinished.load(Ordering::Acquire)
+    }
+
+    /// Bytes of keys and values that were kept after the last request.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let kept = self.shared.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).bytes.iter().sum()
     }
 
     /// The tokens that the model would read for a request, as its template and tokenizer make them.
@@ -257,7 +289,7 @@ impl Generator for Worker {
             Some(id) => self.shared.adapters.loaded(id).map(|adapter| adapter.owner()),
         };
         let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = owner.and_then(|owner| kept.get(&owner));
+        let own = owner.and_then(|owner| kept.tokens.get(&owner));
         let longest = own
             .into_iter()
             .flatten()
@@ -298,6 +330,7 @@ impl Generator for Worker {
             adapter,
             turn: request.turn,
             reader,
+            _ticket: Ticket::new(&self.shared.unfinished),
         };
         self.shared.queue.push(job).map_err(|refused| match refused {
             Refused::Full(waiting, cost) => GenerateError::Busy {
@@ -371,43 +404,6 @@ fn guard(reader: &GenerationSender, body: impl FnOnce()) -> bool {
     tracing::error!(words, "a generation panicked");
     let _ = reader.blocking_send(Err(GenerateError::Failed(words.to_owned()))); // it may have left
     false
-}
-
-/// Text for the measurement: ordinary English, about 70 tokens.
-const SAMPLE: &str = "The committee met again in the old library on the first Monday of the month. Rain had kept most of \
-    the visitors away, and those who came spoke quietly about the plans for the garden, the price of paper, and whether \
-    the reading room should stay open on Sundays. Nobody was in a hurry to go home before the tea was ready.";
-
-/// Steps measured when a model is loaded, after two that are not.
-const SAMPLE_STEPS: usize = 6;
-
-/// A short run of the real thing: it also makes the first request as fast as later ones.
-fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Pace, LoadError> {
-    let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
-    let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
-    let known = engine.vocabulary();
-    tokens.retain(|token| (*token as usize) < known);
-    tokens.truncate(64.min(engine.capacity().saturating_sub(SAMPLE_STEPS + 2)));
-    let Some(&next) = tokens.first() else {
-        return Ok(Pace {
-            prefill: 0.0,
-            decode: 0.0,
-        });
-    };
-    engine.feed(&[next]).map_err(failed)?;
-    engine.feed(&[next]).map_err(failed)?;
-    engine.rewind(0).map_err(failed)?;
-    let start = Instant::now();
-    engine.feed(&tokens).map_err(failed)?;
-    let prefill = tokens.len() as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    let start = Instant::now();
-    for _ in 0..SAMPLE_STEPS {
-        engine.feed(&[next]).map_err(failed)?;
-    }
-    let decode = SAMPLE_STEPS as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    engine.rewind(0).map_err(failed)?;
-    engine.runs().store(0, Ordering::Relaxed);
-    Ok(Pace { prefill, decode })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ pub(super) struct Kept<C> {
     pub(super) tokens: Vec<u32>,
     /// How many of `tokens`, from the start, were read in runs of several tokens.
     pub(super) read: usize,
-    /// The most tokens that it ever held: memory that was written to is not given back before it is dropped.
-    reached: usize,
+    /// Tokens that it has memory for.
+    room: usize,
     used: u64,
     /// Whose it is: keys and values are never reused under another adapter.
     owner: u64,
@@ -100,7 +100,22 @@ impl<C> Pool<C> {
             kept.read += tokens.len();
         }
         kept.tokens.extend_from_slice(tokens);
-        kept.reached = kept.reached.max(kept.tokens.len());
+        kept.room = kept.room.max(kept.tokens.len());
+    }
+
+    /// The one in use has memory for so many tokens now; others make way for it.
+    pub(super) fn holds(&mut self, room: usize) {
+        self.active_mut().room = room;
+        self.turn_to(self.active);
+    }
+
+    /// The one in use is to be emptied, and will hold nothing.
+    pub(super) fn forget(&mut self) -> &mut C {
+        let kept = self.active_mut();
+        kept.tokens.clear();
+        kept.read = 0;
+        kept.room = 0;
+        &mut kept.cache
     }
 
     pub(super) const fn is_active(&self, index: usize) -> bool {
@@ -109,7 +124,7 @@ impl<C> Pool<C> {
 
     /// Bytes that all of them hold.
     pub(super) fn bytes(&self) -> usize {
-        self.kept.iter().map(|kept| kept.reached * self.token_bytes).sum()
+        self.kept.iter().map(|kept| kept.room * self.token_bytes).sum()
     }
 
     /// What each of the owner's can be reused for.
@@ -176,7 +191,7 @@ impl<C> Pool<C> {
             cache,
             tokens: Vec::new(),
             read: 0,
-            reached: 0,
+            room: 0,
             used: 0,
             owner: self.owner,
         });

@@ -79,8 +79,9 @@ fn builder(runtime: &Runtime, options: &EngineOptions) -> Result<SessionBuilder,
         .with_intra_op_spinning(options.spin)?
         // what the report is made of
         .with_config_entry("session.record_ep_graph_assignment_info", "1")?
-        // DirectML does not allow planned memory
-        .with_memory_pattern(!options.devices.contains(&Provider::DirectMl))?;
+        // A plan is kept for each shape of the inputs for ever, and the mask's is another one with every token; plans
+        // make nothing faster here (measured), and DirectML does not allow them.
+        .with_memory_pattern(false)?;
     Ok(builder)
 }
 

@@ -1,14 +1,19 @@
-//! Keys and values of the tokens read so far: one buffer that runs write into, or tensors that grow.
+//! Keys and values of the tokens read so far: buffers that runs write into, or tensors that every run returns anew.
 use ort::memory::Allocator;
 use ort::session::IoBinding;
-use ort::value::{DynTensor, DynValue, TensorElementType as Element};
+use ort::value::{DynTensor, DynValue, TensorElementType as Element, TensorValueTypeMarker, Value};
 
 use crate::engine::graph::CacheSlot;
 
+/// Room in place is made for so many more tokens at a time.
+const ROOM: usize = 128;
+
 /// The cache of one engine.
 ///
-/// In place: past and present are the same buffer of a fixed number of tokens, as graphs with
-/// GroupQueryAttention allow; cutting it costs nothing. Growing: every run returns longer tensors.
+/// In place: past and present are the same buffer, as graphs with GroupQueryAttention allow; cutting it costs nothing.
+/// Its room follows what is read: a buffer for the whole context would cost its memory from the start, and every step
+/// would be slower, because what attention needs besides is as wide as the buffer. Growing: every run returns longer
+/// tensors.
 #[derive(Debug)]
 pub struct KvCache {
     slots: Vec<CacheSlot>,
@@ -18,37 +23,47 @@ pub struct KvCache {
 
 #[derive(Debug)]
 enum Storage {
-    InPlace(Vec<DynTensor>),
+    InPlace {
+        tensors: Vec<DynTensor>,
+        /// Tokens that there is room for.
+        room: usize,
+    },
     Growing(Vec<DynValue>),
 }
 
+impl Storage {
+    /// In place, with no room yet.
+    const EMPTY: Self = Self::InPlace {
+        tensors: Vec::new(),
+        room: 0,
+    };
+}
+
 impl KvCache {
-    /// An empty cache; with a capacity, in place.
-    pub(crate) fn new(
-        slots: &[CacheSlot],
-        allocator: Allocator,
-        capacity: Option<usize>,
-    ) -> Result<Self, ort::Error> {
+    /// An empty cache, in place or growing.
+    pub(crate) fn new(slots: &[CacheSlot], allocator: Allocator, in_place: bool) -> Result<Self, ort::Error> {
         let mut cache = Self {
             slots: slots.to_vec(),
             allocator,
             storage: Storage::Growing(Vec::new()),
         };
-        match capacity {
-            Some(capacity) => {
-                let tensors = slots
-                    .iter()
-                    .map(|slot| cache.tensor(slot, capacity))
-                    .collect::<Result<_, _>>()?;
-                cache.storage = Storage::InPlace(tensors);
-            }
-            None => cache.clear()?,
+        if in_place {
+            cache.storage = Storage::EMPTY;
         }
+        cache.clear()?;
         Ok(cache)
     }
 
     pub(crate) const fn is_in_place(&self) -> bool {
-        matches!(self.storage, Storage::InPlace(_))
+        matches!(self.storage, Storage::InPlace { .. })
+    }
+
+    /// Tokens that the buffers in place have room for; 0 when the cache grows.
+    pub(crate) const fn room(&self) -> usize {
+        match self.storage {
+            Storage::InPlace { room, .. } => room,
+            Storage::Growing(_) => 0,
+        }
     }
 
     fn tensor(&self, slot: &CacheSlot, tokens: usize) -> Result<DynTensor, ort::Error> {
@@ -59,57 +74,109 @@ impl KvCache {
         )
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) -> Result<(), ort::Error> {
-        if self.is_in_place() {
-            return Ok(()); // what lies behind the tokens that count is never read
+    /// Makes room in place for `needed` tokens, of at most `most`, and keeps the first `used`. Returns whether the buffers
+    /// are others now, which must be bound anew. After an error the cache is empty.
+    pub(crate) fn make_room(&mut self, used: usize, needed: usize, most: usize) -> Result<bool, ort::Error> {
+        let room = self.room();
+        if needed <= room || !self.is_in_place() {
+            return Ok(false);
         }
-        let empty = self
-            .slots
-            .iter()
-            .map(|slot| Ok(self.tensor(slot, 0)?.into_dyn()))
-            .collect::<Result<_, ort::Error>>()?;
-        self.storage = Storage::Growing(empty);
+        let wanted = if self.copies() {
+            needed.max(room + room / 8).next_multiple_of(ROOM).min(most)
+        } else {
+            most // what another device holds is not copied here
+        };
+        let Storage::InPlace { tensors: old, .. } = std::mem::replace(&mut self.storage, Storage::EMPTY)
+        else {
+            return Ok(false);
+        };
+        // one after the other: the old and the new are never there twice
+        let mut old = old.into_iter().filter(|_| used > 0);
+        let mut tensors = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            tensors.push(match old.next() {
+                Some(from) => self.copy(slot, &from, used, wanted)?,
+                None => self.tensor(slot, wanted)?,
+            });
+        }
+        self.storage = Storage::InPlace {
+            tensors,
+            room: wanted,
+        };
+        Ok(true)
+    }
+
+    /// Whether its numbers can be copied here.
+    fn copies(&self) -> bool {
+        self.allocator.memory_info().is_cpu_accessible()
+            && self.slots.iter().all(|slot| slot.element == Element::Float32)
+    }
+
+    /// A tensor with room for so many tokens that begins with the first `keep` of another.
+    fn copy<T: TensorValueTypeMarker + ?Sized>(
+        &self,
+        slot: &CacheSlot,
+        from: &Value<T>,
+        keep: usize,
+        room: usize,
+    ) -> Result<DynTensor, ort::Error> {
+        let mut tensor = self.tensor(slot, room)?;
+        let (shape, from) = from.try_extract_tensor::<f32>()?;
+        let before = shape
+            .get(2)
+            .and_then(|tokens| usize::try_from(*tokens).ok())
+            .unwrap_or(0);
+        let dim = usize::try_from(slot.dim).unwrap_or(0);
+        let (_, to) = tensor.try_extract_tensor_mut::<f32>()?;
+        for (to, from) in to
+            .chunks_mut((room * dim).max(1))
+            .zip(from.chunks((before * dim).max(1)))
+        {
+            let (Some(to), Some(from)) = (to.get_mut(..keep * dim), from.get(..keep * dim)) else {
+                return Err(ort::Error::new("the cache is shorter than thought"));
+            };
+            to.copy_from_slice(from);
+        }
+        Ok(tensor)
+    }
+
+    /// Forgets everything. What it held is given back.
+    pub(crate) fn clear(&mut self) -> Result<(), ort::Error> {
+        self.storage = if self.is_in_place() {
+            Storage::EMPTY
+        } else {
+            let empty = self
+                .slots
+                .iter()
+                .map(|slot| Ok(self.tensor(slot, 0)?.into_dyn()))
+                .collect::<Result<_, ort::Error>>()?;
+            Storage::Growing(empty)
+        };
         Ok(())
     }
 
     /// Cuts to the first `keep` tokens; returns how many are left, which is 0 if it cannot be cut there.
     pub(crate) fn truncate(&mut self, keep: usize) -> Result<usize, ort::Error> {
         let Storage::Growing(values) = &self.storage else {
-            return Ok(keep);
+            return Ok(keep); // what lies behind the tokens that count is never read
         };
-        if keep == 0 || self.slots.iter().any(|slot| slot.element != Element::Float32) {
+        if keep == 0 || !self.copies() {
             self.clear()?;
             return Ok(0);
         }
-        let mut cut = Vec::with_capacity(values.len());
-        for (slot, value) in self.slots.iter().zip(values) {
-            let mut tensor = self.tensor(slot, keep)?;
-            let (shape, from) = value.try_extract_tensor::<f32>()?;
-            let before = shape
-                .get(2)
-                .and_then(|tokens| usize::try_from(*tokens).ok())
-                .unwrap_or(0);
-            let dim = usize::try_from(slot.dim).unwrap_or(0);
-            let (_, to) = tensor.try_extract_tensor_mut::<f32>()?;
-            for (to, from) in to
-                .chunks_mut((keep * dim).max(1))
-                .zip(from.chunks((before * dim).max(1)))
-            {
-                to.copy_from_slice(
-                    from.get(..to.len())
-                        .ok_or_else(|| ort::Error::new("the cache is shorter than thought"))?,
-                );
-            }
-            cut.push(tensor.into_dyn());
-        }
+        let cut = self
+            .slots
+            .iter()
+            .zip(values)
+            .map(|(slot, value)| Ok(self.copy(slot, value, keep, keep)?.into_dyn()))
+            .collect::<Result<_, ort::Error>>()?;
         self.storage = Storage::Growing(cut);
         Ok(keep)
     }
 
     /// Binds past and present of every layer to the buffer. Only in place.
     pub(crate) fn bind(&mut self, slots: &[CacheSlot], binding: &mut IoBinding) -> Result<(), ort::Error> {
-        let Storage::InPlace(tensors) = &mut self.storage else {
+        let Storage::InPlace { tensors, .. } = &mut self.storage else {
             return Ok(());
         };
         for (slot, tensor) in slots.iter().zip(tensors) {
@@ -123,7 +190,7 @@ impl KvCache {
     pub(crate) fn take(&mut self) -> Vec<DynValue> {
         match &mut self.storage {
             Storage::Growing(values) => std::mem::take(values),
-            Storage::InPlace(_) => Vec::new(),
+            Storage::InPlace { .. } => Vec::new(),
         }
     }
 

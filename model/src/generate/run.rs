@@ -1,6 +1,6 @@
 //! One generation from prompt to end: read the prompt, then token by token, looking for a reader that left.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::confidence::TokenScore;
@@ -30,6 +30,24 @@ pub(crate) struct Job {
     /// How long it will take at most, as far as can be told.
     pub(crate) cost: Duration,
     pub(crate) reader: GenerationSender,
+    pub(crate) _ticket: Ticket,
+}
+
+/// Counts as an unfinished request until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<AtomicUsize>);
+
+impl Ticket {
+    pub(crate) fn new(unfinished: &Arc<AtomicUsize>) -> Self {
+        unfinished.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(unfinished))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The tokens of a prompt, and how the answer's text joins the prefix that was given.
@@ -122,8 +140,8 @@ pub(crate) struct Surroundings<'a> {
     /// The worker is to end.
     pub(crate) ending: &'a AtomicBool,
     pub(crate) pace: &'a PaceKeeper,
-    /// Whether drafts are tried.
-    pub(crate) drafts: bool,
+    /// What a token more in a run costs, as a share of a run of one; `None`: drafts are not tried.
+    pub(crate) draft_cost: Option<f32>,
 }
 
 /// Runs one job to its end. A reader that has left ends it within one step, without an error.
@@ -154,8 +172,14 @@ fn answer(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) -> Result<O
     around.pace.read(job.prompt.tokens.len() - reused, prefill);
     let decoding = Instant::now();
 
-    let drafts = around.drafts && engine.is_in_place(); // a growing cache is copied for every draft that fails
-    let mut steps = Steps::new(job.params.clone(), &job.prompt.tokens, drafts, job.guide.clone());
+    // a growing cache is copied for every draft that fails
+    let draft_cost = around.draft_cost.filter(|_| engine.is_in_place());
+    let mut steps = Steps::new(
+        job.params.clone(),
+        &job.prompt.tokens,
+        draft_cost,
+        job.guide.clone(),
+    );
     let ends_with_line = job.guide.as_ref().is_some_and(Guide::ends_with_line);
     let mut detokenizer = around.tokenizer.detokenizer();
     let mut writer = Writer {
@@ -243,6 +267,7 @@ fn read_prompt(
     // the last token is read again in any case, because its scores are what the answer starts from; and with
     // one more, because a run of one token is another computation (see `Engine::reusable`)
     let reused = engine.rewind(common.min(prompt.len().saturating_sub(2)))?;
+    engine.reserve(prompt.len() + 1)?;
     let mut rest = prompt.get(reused..).unwrap_or_default();
     while !rest.is_empty() {
         if left() {

@@ -42,11 +42,17 @@ struct Ahead {
 const FORCED: usize = 12;
 
 impl Steps {
-    /// The steps after a prompt. `drafts`: whether they are tried. `guide`: what holds the answer to a shape.
-    pub(crate) fn new(params: SamplingParams, prompt: &[u32], drafts: bool, guide: Option<Guide>) -> Self {
+    /// The steps after a prompt. `draft_cost`: what a token more in a run costs, as a share of a run of one; without it no
+    /// draft is tried. `guide`: what holds the answer to a shape.
+    pub(crate) fn new(
+        params: SamplingParams,
+        prompt: &[u32],
+        draft_cost: Option<f32>,
+        guide: Option<Guide>,
+    ) -> Self {
         Self {
             sampler: Sampler::new(params),
-            lookup: drafts.then(|| Lookup::new(prompt)),
+            lookup: draft_cost.map(|cost| Lookup::new(prompt, cost)),
             guide,
             ahead: None,
             drafts: Drafts::default(),
@@ -143,7 +149,7 @@ impl Steps {
 
     /// What may follow, at most `most` tokens, and whether the grammar says so.
     fn draft(&mut self, most: usize) -> (Vec<u32>, bool) {
-        let Some(lookup) = &self.lookup else {
+        let Some(lookup) = &mut self.lookup else {
             return (Vec::new(), false);
         };
         let found = lookup.draft(most);
@@ -166,8 +172,8 @@ impl Steps {
             return;
         }
         let drafted = ahead.run.len().saturating_sub(1);
-        if let Some(lookup) = self.lookup.as_mut().filter(|_| !unsure || ahead.right > 0) {
-            lookup.judge(drafted, ahead.right);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.judge(drafted, ahead.right, unsure);
         }
     }
 }

@@ -67,6 +67,19 @@ pub(crate) fn argmax(scores: &[f32]) -> u32 {
     u32::try_from(best).unwrap()
 }
 
+/// Resident memory of this process in MB; `None` where the system does not tell.
+pub(crate) fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+/// The prompt of a golden file.
+pub(crate) fn tokens_of(name: &str) -> Vec<u32> {
+    serde_json::from_value(json(name)["prompt"].clone()).unwrap()
+}
+
 /// Natural logarithms of the probabilities.
 pub(crate) fn log_softmax(scores: &[f32]) -> Vec<f64> {
     let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -11,12 +11,26 @@ use serde_json::{Value, json};
 /// What puts it into the cache.
 pub const SET_UP: &str = "node scripts/model/peer.mjs";
 
+/// How long llama.cpp took, in milliseconds: by the clock, and of all its threads.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    /// For the prompt and the first token.
+    pub prefill: f64,
+    /// For all tokens but the first.
+    pub decode: f64,
+    /// CPU time for the prompt.
+    pub prefill_cpu: f64,
+    /// CPU time for all tokens but the first.
+    pub decode_cpu: f64,
+}
+
 /// llama.cpp, running. Its calls block: nothing else is to run meanwhile.
 #[derive(Debug)]
 pub struct Llama {
     process: Child,
     ask: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
+    load_ms: f64,
 }
 
 impl Llama {
@@ -51,21 +65,40 @@ impl Llama {
             process,
             ask,
             answers: BufReader::new(answers).lines(),
+            load_ms: 0.0,
         };
-        llama.answer().context("llama.cpp does not load its model")?;
+        let ready = llama.answer().context("llama.cpp does not load its model")?;
+        llama.load_ms = ready["load_ms"].as_f64().unwrap_or(0.0);
         Ok(Some(llama))
     }
 
-    /// Reads a prompt with an empty cache and writes so many tokens: milliseconds for the one and for all tokens but the first.
+    /// Milliseconds that loading took, without the start of Python.
+    #[must_use]
+    pub const fn load_ms(&self) -> f64 {
+        self.load_ms
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Reads a prompt, of which the first `keep` tokens are those that it read last, and writes so many tokens.
     ///
     /// # Errors
     /// When it has ended.
-    pub fn run(&mut self, prompt: &[u32], tokens: usize) -> anyhow::Result<(f64, f64)> {
-        let line = format!("{}\n", json!({"prompt": prompt, "tokens": tokens}));
+    pub fn run(&mut self, prompt: &[u32], tokens: usize, keep: usize) -> anyhow::Result<Took> {
+        let line = format!("{}\n", json!({"prompt": prompt, "tokens": tokens, "keep": keep}));
         self.ask.write_all(line.as_bytes())?;
         let answer = self.answer()?;
         let took = |name: &str| answer[name].as_f64().context("llama.cpp told no time");
-        Ok((took("prefill_ms")?, took("decode_ms")?))
+        Ok(Took {
+            prefill: took("prefill_ms")?,
+            decode: took("decode_ms")?,
+            prefill_cpu: took("prefill_cpu_ms")?,
+            decode_cpu: took("decode_cpu_ms")?,
+        })
     }
 
     /// The next line that is an answer; its libraries may print others.

@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::llama::{Llama, SET_UP};
-use super::stats::{load, median, resident_kib, row};
+use super::stats::{cpu_time, load, median, resident_kib, row};
 
 /// A text to read: the opening of "Alice's Adventures in Wonderland" (Lewis Carroll, 1865).
 const TEXT: &str = include_str!("../../data/alice.md");
@@ -23,99 +23,189 @@ const REUSE_WINDOWS: usize = 5;
 const LONG_WORDS: usize = 1_120;
 
 /// Windows for each kind of text that is written with drafts.
-const DRAFT_WINDOWS: usize = 6;
+const DRAFT_WINDOWS: usize = 10;
+
+/// Answers of fewer tokens say nothing.
+const FEWEST: usize = 8;
 
 /// Words of the text that are read in a window: about 256 tokens.
 const WORDS: usize = 190;
 
-/// Runs it and prints its rows.
+/// What a window took, in milliseconds: by the clock, and of all threads of this process.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    prefill: f64,
+    decode: f64,
+    prefill_cpu: f64,
+    decode_cpu: f64,
+}
+
+/// Runs it with so many threads (0: one for each core) and prints its rows.
 ///
 /// # Errors
 /// When the model or ONNX Runtime is missing.
-pub async fn run() -> anyhow::Result<()> {
+pub async fn run(threads: usize) -> anyhow::Result<()> {
     println!("model (machine load {})", load());
-    let worker = load_worker(true).await?;
+    let before = resident();
+    let worker = load_worker(false, threads).await?;
     let info = worker.info();
     row(
         "the model",
         &format!("{} {}, {}", info.name, info.quantisation, info.device.summary()),
         "",
     );
-
+    let mut llama = Llama::start(info.device.threads)?;
     row(
         "loading it, with its measurement",
         &format!("{:.1} s", info.load_ms as f64 / 1000.0),
         "",
     );
-    let mut llama = Llama::start(info.device.threads)?;
-    let (mut summaries, mut prefills, mut decodes) = (Vec::new(), Vec::new(), Vec::new());
+    beside(&worker, llama.as_mut()).await?;
+    reuse(&worker, llama.as_mut()).await?;
+    memory(&worker, before, llama.as_ref()).await?;
+    drop(llama);
+    drafts(&load_worker(true, threads).await?, &worker).await?;
+    shapes(&worker).await?;
+    println!("(machine load {} at the end)", load());
+    Ok(())
+}
+
+/// Resident memory of this process, MB.
+fn resident() -> f64 {
+    resident_kib(std::process::id()).unwrap_or(0.0) / 1024.0
+}
+
+/// CPU time of this process, milliseconds.
+fn cpu() -> f64 {
+    cpu_time(std::process::id()).unwrap_or_default().as_secs_f64() * 1000.0
+}
+
+/// Reads a text and goes on with it, in turns with llama.cpp.
+async fn beside(worker: &Worker, mut llama: Option<&mut Llama>) -> anyhow::Result<()> {
+    let (mut ours, mut ratios_of): (Vec<(Window, Summary)>, [Vec<f64>; 4]) = (Vec::new(), Default::default());
     for window in 0..=WINDOWS {
         let request = windowed(window);
-        let (_, summary) = worker.generate(request.clone())?.collect().await?;
+        let (took, summary) = plain_window(worker, &request).await?;
         // In turns, so that both meet the same machine.
-        let beside = match &mut llama {
-            Some(llama) => Some(llama.run(&worker.prompt_tokens(&request)?, summary.tokens.max(2))?),
+        let theirs = match &mut llama {
+            Some(llama) => Some(llama.run(&worker.prompt_tokens(&request)?, summary.tokens.max(2), 0)?),
             None => None,
         };
         if window == 0 {
             continue;
         }
-        if let Some((read, written)) = beside {
-            prefills.push(read / (summary.prefill_ms.max(1) as f64));
-            let theirs = rate(summary.tokens.saturating_sub(1), written.round() as u64);
-            decodes.extend(plain_rate(&summary).map(|ours| ours / theirs.max(0.001)));
+        if let Some(theirs) = theirs.filter(|_| summary.tokens >= FEWEST) {
+            let [prefill, decode, prefill_cpu, decode_cpu] = &mut ratios_of;
+            prefill.push(theirs.prefill / took.prefill.max(1.0));
+            decode.push(theirs.decode / took.decode.max(1.0));
+            prefill_cpu.push(theirs.prefill_cpu / took.prefill_cpu.max(1.0));
+            decode_cpu.push(theirs.decode_cpu / took.decode_cpu.max(1.0));
         }
-        summaries.push(summary);
+        ours.push((took, summary));
     }
-    let prefill = summaries
+    let prefill = ours
         .iter()
-        .map(|one| rate(one.prompt_tokens - one.reused_tokens, one.prefill_ms));
-    let decode = summaries.iter().filter_map(plain_rate);
+        .map(|(took, one)| rate(one.prompt_tokens, took.prefill.round() as u64));
+    let decode = ours
+        .iter()
+        .filter(|(_, one)| one.tokens >= FEWEST)
+        .map(|(took, one)| rate(one.tokens - 1, took.decode.round() as u64));
     row(
         &format!(
             "prefill, {} tokens",
-            range(summaries.iter().map(|one| one.prompt_tokens - one.reused_tokens))
+            range(ours.iter().map(|(_, one)| one.prompt_tokens))
         ),
         &spread(prefill.collect()),
         "",
     );
     row(
-        &format!("decode, {} tokens", range(summaries.iter().map(|one| one.tokens))),
+        &format!(
+            "decode, {} tokens, no drafts",
+            range(ours.iter().map(|(_, one)| one.tokens))
+        ),
         &spread(decode.collect()),
         "",
     );
-    if llama.is_some() {
-        row("prefill, ratio to llama.cpp", &ratios(prefills), "3 or more");
-        row("decode, ratio to llama.cpp", &ratios(decodes), "1 or more");
-    } else {
+    if llama.is_none() {
         row(
             "beside llama.cpp",
             &format!("not measured: {SET_UP} installs it"),
             "",
         );
+        return Ok(());
     }
-    drop(llama);
-    reuse(&worker).await?;
-    let plain = load_worker(false).await?;
-    drafts(&worker, &plain).await?;
-    shapes(&plain).await?;
-    drop(plain);
-    if let Some(resident) = resident_kib(std::process::id()).map(|kib| kib / 1024.0) {
+    let [prefill, decode, prefill_cpu, decode_cpu] = ratios_of;
+    for (name, measured, goal) in [
+        ("prefill, ratio to llama.cpp", prefill, "3 or more"),
+        ("prefill, ratio of CPU time", prefill_cpu, ""),
+        ("decode, ratio to llama.cpp", decode, "1 or more"),
+        ("decode, ratio of CPU time", decode_cpu, ""),
+    ] {
+        row(name, &ratios(measured), goal);
+    }
+    Ok(())
+}
+
+/// Reads a prompt, then writes; apart, so that CPU time can be told apart.
+async fn plain_window(worker: &Worker, request: &GenerateRequest) -> anyhow::Result<(Window, Summary)> {
+    let mut first = request.clone();
+    first.stop.max_tokens = 1;
+    let begin = cpu();
+    let (_, read) = worker.generate(first)?.collect().await?;
+    let between = cpu();
+    // What was read is still there; only its last two tokens are read again.
+    let (_, mut written) = worker.generate(request.clone())?.collect().await?;
+    let took = Window {
+        prefill: read.prefill_ms as f64,
+        decode: written.decode_ms as f64,
+        prefill_cpu: between - begin,
+        decode_cpu: cpu() - between - (written.prefill_ms as f64).min(60.0),
+    };
+    written.reused_tokens = read.reused_tokens;
+    Ok((took, written))
+}
+
+/// What it costs in memory when it has read 2,048 tokens.
+async fn memory(worker: &Worker, before: f64, llama: Option<&Llama>) -> anyhow::Result<()> {
+    let words: Vec<&str> = TEXT.split_whitespace().cycle().skip(500).take(1_530).collect();
+    let request = GenerateRequest::greedy(vec![ChatMessage::user(words.join(" "))], 2);
+    let (_, summary) = worker.generate(request)?.collect().await?;
+    let places = Locations::from_environment();
+    let weights = Artifact::open(&places.model)?.weight_bytes as f64 / f64::from(1 << 20);
+    let all = resident();
+    row(
+        &format!("memory, {} tokens of context just read", summary.prompt_tokens),
+        &format!(
+            "{all:.0} MB ({:.0} above the weights of {weights:.0}), of it {:.0} of documents",
+            all - before - weights,
+            worker.kept_bytes() as f64 / f64::from(1 << 20)
+        ),
+        "100 above, one document",
+    );
+    if let Some(theirs) = llama.and_then(|llama| resident_kib(llama.pid())) {
         row(
-            "memory, two copies of the model loaded",
-            &format!("{resident:.0} MB"),
+            "memory of llama.cpp, with Python",
+            &format!("{:.0} MB", theirs / 1024.0),
+            "",
+        );
+    }
+    if let Some(llama) = llama {
+        row(
+            "loading of llama.cpp",
+            &format!("{:.1} s", llama.load_ms() / 1000.0),
             "",
         );
     }
     Ok(())
 }
 
-async fn load_worker(drafts: bool) -> anyhow::Result<Worker> {
+async fn load_worker(drafts: bool, threads: usize) -> anyhow::Result<Worker> {
     let places = Locations::from_environment();
     tokio::task::spawn_blocking(move || {
         let runtime = Runtime::load(&places.runtime)?;
         let options = EngineOptions {
             drafts,
+            threads,
             ..EngineOptions::default()
         };
         anyhow::Ok(Worker::spawn(&runtime, Artifact::open(&places.model)?, options)?)
@@ -125,9 +215,10 @@ async fn load_worker(drafts: bool) -> anyhow::Result<Worker> {
 }
 
 /// A long document, asked about again after a small edit near its end.
-async fn reuse(worker: &Worker) -> anyhow::Result<()> {
+async fn reuse(worker: &Worker, mut llama: Option<&mut Llama>) -> anyhow::Result<()> {
     let words: Vec<&str> = TEXT.split_whitespace().collect();
     let (mut cold, mut warm, mut read) = (Vec::new(), Vec::new(), 0);
+    let (mut cold_beside, mut warm_beside) = (Vec::new(), Vec::new());
     for window in 0..REUSE_WINDOWS {
         let start = window * 37;
         let words: Vec<&str> = words
@@ -139,22 +230,32 @@ async fn reuse(worker: &Worker) -> anyhow::Result<()> {
             .collect();
         let document = words.join(" ");
         let (before, after) = document.split_at(document.len() - 200);
-        let mut took = Vec::new();
+        let (mut took, mut theirs, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for text in [document.clone(), format!("{before}ten chars.{after}")] {
             let request = GenerateRequest::greedy(vec![ChatMessage::user(text)], 1);
+            let tokens = worker.prompt_tokens(&request)?;
             let (_, summary) = worker.generate(request)?.collect().await?;
             took.push(summary.prefill_ms as f64);
+            if let Some(llama) = &mut llama {
+                let same = tokens.iter().zip(&last).take_while(|(a, b)| a == b).count();
+                theirs.push(llama.run(&tokens, 1, same.min(tokens.len() - 1))?.prefill);
+            }
+            last = tokens;
             read = read.max(summary.prompt_tokens);
         }
         cold.extend(took.first().copied());
         warm.extend(took.get(1).copied());
+        if let ([a, b], [x, y]) = (took.as_slice(), theirs.as_slice()) {
+            cold_beside.push(x / a.max(1.0));
+            warm_beside.push(y / b.max(1.0));
+        }
     }
-    let ratios = cold
+    let shares = cold
         .iter()
         .zip(&warm)
         .map(|(cold, warm)| 100.0 * warm / cold.max(1.0));
-    let mut ratios: Vec<f64> = ratios.collect();
-    for times in [&mut cold, &mut warm, &mut ratios] {
+    let mut shares: Vec<f64> = shares.collect();
+    for times in [&mut cold, &mut warm, &mut shares] {
         times.sort_by(f64::total_cmp);
     }
     row(
@@ -163,12 +264,16 @@ async fn reuse(worker: &Worker) -> anyhow::Result<()> {
             "{:.0} ms cold, {:.0} ms again: {:.0} %  (most {:.0} %, n = {})",
             median(&cold),
             median(&warm),
-            median(&ratios),
-            ratios.last().copied().unwrap_or(0.0),
-            ratios.len()
+            median(&shares),
+            shares.last().copied().unwrap_or(0.0),
+            shares.len()
         ),
         "15 % or less",
     );
+    if !cold_beside.is_empty() {
+        row("  cold, ratio to llama.cpp", &ratios(cold_beside), "3 or more");
+        row("  again, ratio to llama.cpp", &ratios(warm_beside), "");
+    }
     Ok(())
 }
 
@@ -181,10 +286,15 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
             .unwrap_or_default()
             .join(" ")
     };
-    let kinds: [(&str, &str, &str); 3] = [
+    let kinds: [(&str, &str, &str); 4] = [
         (
-            "correcting",
+            "proof-reading",
             "Correct the spelling of this text and change nothing else.",
+            "1.5 or more",
+        ),
+        (
+            "rewriting",
+            "Rewrite this text in the present tense.",
             "1.5 or more",
         ),
         (
@@ -199,14 +309,14 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
         ),
     ];
     for (name, told, goal) in kinds {
-        let (mut shares, mut right, mut tokens) = (Vec::new(), 0, 0);
+        let (mut shares, mut shares_cpu, mut right, mut tokens) = (Vec::new(), Vec::new(), 0, 0);
         for window in 0..DRAFT_WINDOWS {
             let mut request = GenerateRequest::greedy(
                 vec![ChatMessage::user(format!("{told}\n\n{}", passage(window)))],
                 WRITTEN,
             );
-            if name == "correcting" {
-                // The beginning of the corrected text, so that the model does what is measured.
+            if name == "proof-reading" || name == "rewriting" {
+                // The beginning of the text, so that the model does what is measured.
                 request.answer_prefix = Some(
                     passage(window)
                         .split_whitespace()
@@ -220,18 +330,21 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
             } else {
                 [without, with]
             };
-            let mut rates = [0.0; 2];
+            let mut took = [(0.0, 0.0); 2];
             for worker in order {
-                let (_, summary) = worker.generate(request.clone())?.collect().await?;
+                let (window, summary) = plain_window(worker, &request).await?;
                 let drafts = std::ptr::eq(worker, with);
-                rates[usize::from(drafts)] = plain_rate(&summary).unwrap_or(0.0);
+                if summary.tokens >= FEWEST {
+                    took[usize::from(drafts)] = (window.decode, window.decode_cpu);
+                }
                 if drafts {
                     right += summary.drafts.right;
                     tokens += summary.tokens;
                 }
             }
-            if rates.iter().all(|rate| *rate > 0.0) {
-                shares.push(rates[1] / rates[0]);
+            if took.iter().all(|(wall, cpu)| *wall > 0.0 && *cpu > 0.0) {
+                shares.push(took[0].0 / took[1].0);
+                shares_cpu.push(took[0].1 / took[1].1);
             }
         }
         row(
@@ -239,6 +352,7 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
             &format!("{}; {right} of {tokens} tokens from drafts", ratios(shares)),
             goal,
         );
+        row("  by CPU time", &ratios(shares_cpu), "");
     }
     Ok(())
 }
@@ -281,7 +395,7 @@ async fn shapes(worker: &Worker) -> anyhow::Result<()> {
 
 /// Tokens a second after the first one; `None` when there were too few to tell.
 fn plain_rate(one: &Summary) -> Option<f64> {
-    (one.tokens >= 8).then(|| rate(one.tokens - 1, one.decode_ms))
+    (one.tokens >= FEWEST).then(|| rate(one.tokens - 1, one.decode_ms))
 }
 
 /// From the least to the most of some counts.

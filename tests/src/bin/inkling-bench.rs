@@ -22,6 +22,9 @@ struct Args {
     /// The editing trace of the automerge paper, as JSON.
     #[arg(long, env = "INKLING_TRACE")]
     trace: PathBuf,
+    /// model: threads for both engines; 0: one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// relay: everything once and short, in less than a minute.
     #[arg(long)]
     quick: bool,
@@ -50,7 +53,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut not_met = 0;
     // The relay's comes last: it keeps this process off the first core.
     if wanted(Bench::Model) {
-        model::run().await?;
+        model::run(args.threads).await?;
     }
     if wanted(Bench::FirstWord) {
         first_word::run(&args.server).await?;
