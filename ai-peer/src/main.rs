@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ai_peer::privacy::{Departure, Gate, Known, Place, Warden};
 use ai_peer::{AiPeer, Clock, Config, Ended};
 use anyhow::Context;
 use clap::Parser;
 use crdt::ids::IdSource;
-use crdt::{DocId, Identity, PeerKind};
+use crdt::{DocId, Identity, Leave, PeerKind, Policy};
 use model::{Artifact, EngineOptions, Generator, Locations, RemoteEngine, RemoteOptions, Runtime, Worker};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -73,9 +74,36 @@ struct EngineArguments {
     /// The endpoint's key, if it asks for one.
     #[arg(long, env = "INKLING_ENGINE_KEY", hide_env_values = true)]
     engine_key: Option<String>,
+    /// How text may go to an endpoint that is not on this machine: masked (personal data is replaced on the way, and put back
+    /// in the answer), or as-is.
+    #[arg(long, default_value = "masked", requires = "engine_url", value_parser = leave)]
+    engine_leave: Leave,
     /// The model's name there; the first that the endpoint lists unless given.
     #[arg(long, requires = "engine_url")]
     engine_model: Option<String>,
+}
+
+fn leave(word: &str) -> Result<Leave, String> {
+    match word {
+        "masked" => Ok(Leave::Masked),
+        "as-is" => Ok(Leave::AsIs),
+        _ => Err(format!("`{word}` is neither masked nor as-is")),
+    }
+}
+
+/// The word of whoever started this program: it stands on no relay's list, so it is logged.
+#[derive(Debug)]
+struct Stated(Policy);
+
+impl Warden for Stated {
+    fn policy(&self) -> Policy {
+        self.0.clone()
+    }
+
+    fn record(&self, departure: Departure) -> Result<(), String> {
+        tracing::info!(?departure, "text leaves this machine");
+        Ok(())
+    }
 }
 
 impl EngineArguments {
@@ -111,6 +139,8 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
     let address = Address::parse(&arguments.url).context("--url")?;
     let trust = socket::trust(arguments.ca.as_deref())?;
     let local = (arguments.model_dir, arguments.ort_lib, arguments.threads);
+    let leave = arguments.engine.engine_leave;
+    let place = arguments.engine.engine_url.as_ref().map(Place::of);
     let remote = arguments.engine.options();
     let generator = tokio::task::spawn_blocking(move || -> anyhow::Result<Arc<dyn Generator>> {
         Ok(match remote {
@@ -134,11 +164,27 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
         model: Some(info.name.clone()),
     };
     let urls = address.urls(&doc, &identity, arguments.key.as_deref());
-    let mut peer = AiPeer::new(
-        identity,
-        Arc::clone(&generator),
-        Config::new(Clock::new(clock::now)),
-    );
+    let mut config = Config::new(Clock::new(clock::now));
+    let generator: Arc<dyn Generator> = match place {
+        None => generator,
+        Some(place) => {
+            let (name, known) = (info.name.clone(), Known::default());
+            let policy = Policy {
+                leave,
+                engines: vec![name.clone()],
+            };
+            config.place = Some(place.words().to_owned());
+            config.known = Some(known.clone());
+            Arc::new(Gate::new(
+                Arc::clone(&generator),
+                name,
+                place,
+                Arc::new(Stated(policy)),
+                known,
+            ))
+        }
+    };
+    let mut peer = AiPeer::new(identity, generator, config);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         interrupted().await;
@@ -204,11 +250,13 @@ async fn connect(
 
 fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {
     let places = Locations::from_environment();
+    let adapters = places.adapters();
     let runtime = Runtime::load(&library.unwrap_or(places.runtime))?;
     let artifact = Artifact::open(&model.unwrap_or(places.model))?;
     let options = EngineOptions {
         threads,
         clock: Some(|| clock::now().0 / 1000),
+        adapters: Some(adapters),
         ..EngineOptions::default()
     };
     Ok(Worker::spawn(&runtime, artifact, options)?)

@@ -6,9 +6,11 @@
 mod answer;
 mod asking;
 mod desk;
+mod further;
 mod job;
 mod presence;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crdt::ids::{IdSource, Identity, Part};
-use crdt::margin::{self, ProposalState};
+use crdt::margin::{self, ProposalState, Request, RequestState};
 use crdt::protocol::{self, Message, SyncMessage};
 use model::Generator;
 use tokio::sync::mpsc;
@@ -28,7 +30,7 @@ use crate::settings::Config;
 use crate::trigger::{AUTHOR_GONE, Action, Plan, Stop, Trigger};
 use asking::News;
 use desk::Desk;
-use job::{Break, Job, Progress};
+use job::{Break, Job, Progress, Way};
 
 /// How often the own awareness is looked after.
 const TICK: Duration = Duration::from_secs(5);
@@ -234,10 +236,11 @@ impl AiPeer {
     /// Looks through the margin and does what the trigger says.
     fn act(&mut self) {
         let now = self.desk.now();
-        let (requests, proposals) = {
+        let (mut requests, proposals) = {
             let txn = self.desk.margin.doc().transact();
             (margin::requests(&txn), margin::proposals(&txn))
         };
+        let routed = self.route(&mut requests);
         let held = self.job.as_ref().map(|job| &job.held);
         self.plan = self.trigger.next(now, &requests, &proposals, held);
         for action in std::mem::take(&mut self.plan.actions) {
@@ -247,7 +250,8 @@ impl AiPeer {
                     let request = requests.iter().find(|known| known.id == request);
                     if let Some(request) = request.filter(|request| self.desk.claim(&request.id, from, until))
                     {
-                        self.job = Some(Job::new(request.clone(), until));
+                        let way = self.way(&request.id, routed.get(&request.id));
+                        self.job = Some(Job::new(request.clone(), until, way));
                     }
                 }
                 Action::GiveUp { request, from, until } => {
@@ -278,6 +282,36 @@ impl AiPeer {
                     self.look = true;
                 }
             }
+        }
+    }
+
+    /// Puts the names of those who are to answer on the requests that name nobody; with the reasons.
+    fn route(&self, requests: &mut [Request]) -> HashMap<String, Option<String>> {
+        let Some(cascade) = &self.desk.config.cascade else {
+            return HashMap::new();
+        };
+        let mut routed = HashMap::new();
+        for request in requests.iter_mut().filter(|request| request.to.is_empty()) {
+            let open = matches!(request.state, RequestState::Open | RequestState::Claimed);
+            if let Some(choice) = cascade.choose(request.kind).filter(|_| open) {
+                request.to = choice.peer;
+                routed.insert(request.id.clone(), choice.why);
+            }
+        }
+        routed
+    }
+
+    /// How a request came here.
+    fn way(&self, request: &str, routed: Option<&Option<String>>) -> Way {
+        let noted = self
+            .desk
+            .config
+            .cascade
+            .as_ref()
+            .and_then(|cascade| cascade.take_note(request));
+        Way {
+            why: noted.or_else(|| routed.cloned().flatten()),
+            chosen: routed.is_some(),
         }
     }
 

@@ -5,7 +5,7 @@
 //! its answer. Only visible text gets in.
 
 use crdt::margin::{ProposalKind, Request, RequestKind};
-use model::{ChatMessage, GenerateRequest, SamplingParams, StopCondition, Turn};
+use model::{ChatMessage, GenerateRequest, SamplingParams, Shape, StopCondition, Turn};
 
 use crate::context::{Budget, Setting, first_tokens, last_tokens, steady_end};
 use crate::writer::Form;
@@ -136,8 +136,17 @@ pub fn build(task: Task<'_>, budget: Budget, count: &dyn Fn(&str) -> usize) -> R
     }
 }
 
+/// Whether an instruction asks for one of two words (`Is this formal, yes or no?`).
+fn is_yes_or_no(instruction: &str) -> bool {
+    let words = instruction.trim_end_matches(|char: char| !char.is_alphanumeric());
+    words.to_lowercase().ends_with("yes or no")
+}
+
 /// Whether an instruction wants to know something, and not to have something changed.
 fn is_question(instruction: &str) -> bool {
+    if is_yes_or_no(instruction) {
+        return true;
+    }
     const POLITE: [&str; 4] = ["can you", "could you", "would you", "will you"];
     let lower = instruction.to_lowercase();
     instruction.ends_with('?') && !POLITE.iter().any(|polite| lower.starts_with(polite))
@@ -188,6 +197,10 @@ impl Maker<'_> {
         };
         let mut prompt = self.prompt(ProposalKind::Insert, vec![system, ChatMessage::user(asked)], form);
         prompt.begin = prefix.chars().take(BEGIN_CHARS).collect();
+        // in the middle of a paragraph nothing but its next words has a place
+        if !text.ends_with('\n') {
+            prompt.generate.shape = Some(Shape::Paragraph { announced: false });
+        }
         prompt.generate.answer_prefix = Some(prefix);
         Ok(prompt)
     }
@@ -207,7 +220,11 @@ impl Maker<'_> {
         let mut prompt = self.prompt(ProposalKind::Replace, vec![message], form);
         prompt.at_selection = true;
         prompt.generate.params = self.params(0.0);
-        if !selection.contains('\n') {
+        let paragraph = Shape::Paragraph { announced: false };
+        if self.task.instruction.is_empty() && paragraph.fits(&selection).unwrap_or(false) {
+            // a paragraph for a paragraph, whatever else the model would like to add
+            prompt.generate.shape = Some(Shape::Paragraph { announced: true });
+        } else if !selection.contains('\n') {
             prompt.generate.stop.strings.push("\n\n".to_owned());
         }
         Ok(prompt)
@@ -288,6 +305,9 @@ impl Maker<'_> {
         let message = ChatMessage::user(format!("{selection}\n\n{}", self.task.instruction));
         let mut prompt = self.prompt(ProposalKind::Comment, vec![message], bare(400));
         prompt.at_selection = true;
+        if is_yes_or_no(self.task.instruction) {
+            prompt.generate.shape = Some(Shape::Choices(["Yes", "No"].map(str::to_owned).to_vec()));
+        }
         Ok(prompt)
     }
 
@@ -302,6 +322,8 @@ impl Maker<'_> {
                     max_tokens: answer_tokens(self.task.kind, selected),
                     ..StopCondition::default()
                 },
+                shape: None,
+                adapter: None,
                 turn: Turn::default(),
             },
             kind,

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crdt::Timestamp;
 
+use crate::cascade::Cascade;
+use crate::privacy::Known;
+
 /// Where a peer reads the time: an argument, so that a test can turn the hands.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
@@ -70,6 +73,12 @@ pub struct Config {
     pub prefill: Duration,
     /// Bytes that a proposal may have.
     pub payload_bytes: usize,
+    /// Where the model runs, in words; what its device is called unless given.
+    pub place: Option<String>,
+    /// The document's engines, where there are several: who answers what names nobody.
+    pub cascade: Option<Arc<Cascade>>,
+    /// Is told of people and text, for an engine that must not see all of it.
+    pub known: Option<Known>,
 }
 
 impl Config {
@@ -87,6 +96,9 @@ impl Config {
             busy_patience: Duration::from_secs(60),
             prefill: Duration::from_millis(600),
             payload_bytes: 64 << 10,
+            place: None,
+            cascade: None,
+            known: None,
         }
     }
 }

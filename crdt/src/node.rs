@@ -1,7 +1,7 @@
 //! ProseMirror's JSON as Rust values: the form in which content is read, written, stored in decisions and turned
 //! into Markdown.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// The attributes of a node or mark.
@@ -17,7 +17,7 @@ pub struct Node {
     #[serde(rename = "type")]
     pub kind: String,
     /// Attributes that are not null.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Map::is_empty", serialize_with = "by_name")]
     pub attrs: NodeAttrs,
     /// Children.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,8 +37,16 @@ pub struct Mark {
     #[serde(rename = "type")]
     pub kind: String,
     /// Its attributes.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Map::is_empty", serialize_with = "by_name")]
     pub attrs: NodeAttrs,
+}
+
+/// Writes attributes in the order of their names: equal nodes are equal texts, also in a program where another crate has JSON
+/// objects keep the order in which they were filled (`serde_json`'s `preserve_order` holds for all of a program).
+fn by_name<S: Serializer>(attrs: &NodeAttrs, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut value = Value::Object(attrs.clone());
+    value.sort_all_objects();
+    value.serialize(serializer)
 }
 
 impl Node {
@@ -136,16 +144,14 @@ impl Mark {
 /// Puts marks in the schema's order, so that equal sets are equal lists.
 pub fn sort_marks(marks: &mut [Mark]) {
     let rank = |mark: &Mark| {
+        let mut attrs = Value::Object(mark.attrs.clone());
+        attrs.sort_all_objects();
         let place = MARK_ORDER
             .iter()
             .position(|kind| *kind == mark.kind)
             .unwrap_or(MARK_ORDER.len());
         // Marks of one kind, which only kinds of others can be, go by what they say.
-        (
-            place,
-            mark.kind.clone(),
-            Value::Object(mark.attrs.clone()).to_string(),
-        )
+        (place, mark.kind.clone(), attrs.to_string())
     };
     if marks.len() > 1 {
         marks.sort_by_cached_key(rank);
@@ -184,6 +190,28 @@ fn whole_number(value: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_nodes_are_equal_texts_however_they_were_filled() {
+        let filled = |names: [&str; 3]| {
+            let mut attrs = NodeAttrs::new();
+            for name in names {
+                attrs.insert(name.to_owned(), serde_json::json!({"z": 1, "a": name.len()}));
+            }
+            let mark = Mark {
+                kind: "highlight".into(),
+                attrs: attrs.clone(),
+            };
+            Node {
+                attrs,
+                ..Node::text("a", vec![mark])
+            }
+        };
+        let texts = [filled(["b", "a", "cc"]), filled(["cc", "b", "a"])]
+            .map(|node| serde_json::to_string(&node).unwrap());
+        assert_eq!(texts[0], texts[1]);
+        assert!(texts[0].find("\"a\"") < texts[0].find("\"cc\""), "{}", texts[0]);
+    }
 
     #[test]
     fn json_is_prosemirrors() {

@@ -19,6 +19,12 @@ pub struct Locations {
 }
 
 impl Locations {
+    /// The folder of the adapters.
+    #[must_use]
+    pub fn adapters(&self) -> PathBuf {
+        self.cache.join("adapters")
+    }
+
     /// Reads the places from this process's environment.
     #[must_use]
     #[expect(

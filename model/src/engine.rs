@@ -1,4 +1,5 @@
 //! One loaded decoder graph with its cache: tokens in, scores of the next token out.
+mod adapted;
 pub mod graph;
 mod options;
 pub(crate) mod pool;
@@ -10,10 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
 use ort::value::Tensor;
 
+use crate::adapter::{Adapter, NOBODY};
 use crate::artifact::Artifact;
 use crate::device::{DeviceReport, Provider};
 use crate::generate::kv_cache::KvCache;
 use crate::runtime::Runtime;
+use adapted::Worn;
 use graph::Graph;
 pub use options::{CachePlan, EngineError, EngineOptions, LoadError};
 use pool::{Place, Pool};
@@ -27,6 +30,7 @@ pub const PREFILL_CHUNK: usize = 64;
 pub struct Engine {
     session: Session,
     graph: Graph,
+    worn: Worn,
     pool: Pool<KvCache>,
     capacity: usize,
     device: DeviceReport,
@@ -75,9 +79,11 @@ impl Engine {
         };
         let (growing, cache) = (cache(false)?, cache(in_place)?);
         let token_bytes = graph.token_bytes();
+        let worn = Worn::new(&graph.adapter).map_err(|error| first_run(error.into()))?;
         let mut engine = Self {
             session: opened.session,
             graph,
+            worn,
             pool: Pool::new(cache, token_bytes, options.kept_bytes),
             capacity,
             device: opened.report,
@@ -190,6 +196,23 @@ impl Engine {
         Ok(pool::common(self.reusable(), prompt))
     }
 
+    /// Puts an adapter on, or none. [`Self::turn_to`] comes next: what the caches hold belongs to the one before.
+    ///
+    /// # Errors
+    /// When the graph takes no adapters, or memory is short.
+    pub fn wear(&mut self, adapter: Option<&Adapter>) -> Result<(), EngineError> {
+        if self.worn.put_on(adapter)? {
+            self.steps.clear(); // they are bound to the one before
+        }
+        self.pool.set_owner(adapter.map_or(NOBODY, Adapter::owner));
+        Ok(())
+    }
+
+    /// Whose caches [`Self::kept`] tells of.
+    pub(crate) const fn owner(&self) -> u64 {
+        self.pool.owner()
+    }
+
     /// What the caches of earlier requests can be reused for.
     #[must_use]
     pub fn kept(&self) -> Vec<Vec<u32>> {
@@ -278,6 +301,10 @@ impl Engine {
     }
 
     fn run(&mut self, tokens: &[u32], all: bool) -> Result<(), EngineError> {
+        if !self.pool.is_own() {
+            self.turn_to(&[])?;
+            self.reset()?;
+        }
         let needed = self.tokens().len() + tokens.len();
         if tokens.is_empty() {
             return Err(EngineError::Empty);
@@ -354,6 +381,9 @@ impl Engine {
             rows = if all { length } else { 1 };
             step.binding.bind_input(keep.name.as_str(), &keep.tensor(rows)?)?;
         }
+        for (name, tensor) in self.worn.inputs() {
+            step.binding.bind_input(name.as_str(), tensor)?;
+        }
         let allocator = ort::memory::Allocator::default();
         let mut logits = Tensor::<f32>::new(&allocator, [1, rows, self.graph.vocabulary])?;
         step.binding.bind_output("logits", &mut logits)?;
@@ -386,6 +416,9 @@ impl Engine {
         }
         if let Some(keep) = &self.graph.keep {
             inputs.push((keep.name.clone().into(), keep.tensor(rows)?.into()));
+        }
+        for (name, tensor) in self.worn.inputs() {
+            inputs.push((name.clone().into(), tensor.into()));
         }
         let cache = &mut self.pool.active_mut().cache;
         for (slot, value) in self.graph.cache.iter().zip(cache.take()) {

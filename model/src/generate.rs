@@ -1,18 +1,22 @@
 //! Text generation as callers see it: a request in, a stream of text out.
 pub mod confidence;
+pub(crate) mod guide;
 pub mod kv_cache;
 pub(crate) mod lookup;
 pub(crate) mod pace;
 pub(crate) mod run;
 pub mod sampler;
+pub mod shape;
 pub mod steps;
 pub mod stop;
 pub mod stream;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::AdapterId;
 use crate::info::{Capabilities, ModelInfo};
 use sampler::SamplingParams;
+use shape::Shape;
 use stop::StopCondition;
 use stream::Generation;
 
@@ -77,6 +81,12 @@ pub struct GenerateRequest {
     pub params: SamplingParams,
     /// When to end.
     pub stop: StopCondition,
+    /// What the answer is to look like; `None`: anything.
+    #[serde(default)]
+    pub shape: Option<Shape>,
+    /// The adapter that the model is to wear; `None`: the model as it is.
+    #[serde(default)]
+    pub adapter: Option<AdapterId>,
     /// For whom, and how soon.
     #[serde(default)]
     pub turn: Turn,
@@ -117,6 +127,8 @@ impl GenerateRequest {
                 max_tokens,
                 ..StopCondition::default()
             },
+            shape: None,
+            adapter: None,
             turn: Turn::default(),
         }
     }
@@ -147,6 +159,15 @@ pub enum GenerateError {
     /// The model's chat template refuses these messages; asking again changes nothing.
     #[error("the model's chat template refuses these messages: {0}")]
     Template(String),
+    /// The shape that was asked for is no shape; the request can never work.
+    #[error("the answer cannot be given the shape that was asked for: {0}")]
+    Shape(String),
+    /// The adapter cannot be used; asking again changes nothing until it is added.
+    #[error("{0}")]
+    Adapter(String),
+    /// It may not be asked for this; the words say why, and who can change that.
+    #[error("{0}")]
+    Refused(String),
     /// A run failed; the worker goes on with the next request.
     #[error("the model failed: {0}")]
     Failed(String),
@@ -198,6 +219,7 @@ pub trait Generator: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`GenerateError::Busy`] when the queue is full, [`GenerateError::Gone`] when the worker has ended,
-    /// [`GenerateError::Template`] and [`GenerateError::PromptTooLong`] when the request can never work.
+    /// [`GenerateError::Template`], [`GenerateError::PromptTooLong`] [`GenerateError::Shape`] and
+    /// [`GenerateError::Adapter`] when the request can never work.
     fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError>;
 }

@@ -11,6 +11,19 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// # Errors
 /// The library's words, when the system's certificates cannot be used.
 pub(crate) fn client(server: &Url, silence: Duration) -> Result<reqwest::Client, String> {
+    builder(server, silence).build().map_err(|error| words(&error))
+}
+
+/// The same for what must reach this server and no other: it is not sent on to where an answer points.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn client_of_one(server: &Url, silence: Duration) -> Result<reqwest::Client, String> {
+    let builder = builder(server, silence).redirect(reqwest::redirect::Policy::none());
+    builder.build().map_err(|error| words(&error))
+}
+
+fn builder(server: &Url, silence: Duration) -> reqwest::ClientBuilder {
     // the first to choose wins; every choice in this program is this one
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -20,7 +33,7 @@ pub(crate) fn client(server: &Url, silence: Duration) -> Result<reqwest::Client,
     if is_here(server) {
         builder = builder.no_proxy(); // a proxy would look for the server on its own machine
     }
-    builder.build().map_err(|error| words(&error))
+    builder
 }
 
 /// Whether a server is on this machine.

@@ -39,6 +39,9 @@ pub struct Capabilities {
     pub logprobs: bool,
     /// Sampling heeds `top_k`, `min_p` and the penalty on repetition.
     pub full_sampling: bool,
+    /// An answer is held to its [`Shape`](crate::Shape) while it is written; otherwise the server is asked for it where it is
+    /// known to understand that, and an answer of another shape is an error.
+    pub shapes: bool,
     /// The text stays on this machine.
     pub private: bool,
 }
@@ -50,6 +53,7 @@ impl Capabilities {
         answer_prefix: true,
         logprobs: true,
         full_sampling: true,
+        shapes: true,
         private: true,
     };
 
@@ -59,6 +63,7 @@ impl Capabilities {
         answer_prefix: false,
         logprobs: false,
         full_sampling: false,
+        shapes: false,
         private: false,
     };
 }

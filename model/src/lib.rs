@@ -6,12 +6,15 @@
 //! Reading order: [`config`] (where things lie on disk), [`artifact`] (a model folder), [`runtime`] and
 //! [`device`] (ONNX Runtime and where it runs), [`engine`] (one loaded graph), [`tokenizer`] and
 //! [`chat_template`] (text to tokens and back), [`generate`] (what callers use), [`worker`] (the thread); then
-//! [`remote`] (the same on another machine), [`gguf`] and [`manager`] (how models get here).
+//! [`remote`] (the same on another machine), [`doctor`] (its self-test), [`adapter`] (what a model can wear), [`gguf`] and
+//! [`manager`] (how models get here).
 
+pub mod adapter;
 pub mod artifact;
 pub mod chat_template;
 pub mod config;
 pub mod device;
+pub mod doctor;
 pub mod engine;
 mod files;
 pub mod fit;
@@ -26,12 +29,15 @@ pub mod runtime;
 pub mod tokenizer;
 pub mod worker;
 
+pub use adapter::{Adapter, AdapterError, AdapterId};
 pub use artifact::{Artifact, ArtifactError};
 pub use config::Locations;
 pub use device::{DeviceReport, Provider, Refusal};
+pub use doctor::Checkup;
 pub use engine::{CachePlan, EngineOptions, LoadError};
 pub use generate::confidence::{Span, TokenScore};
 pub use generate::sampler::SamplingParams;
+pub use generate::shape::Shape;
 pub use generate::stop::StopCondition;
 pub use generate::stream::{Chunk, Drafts, FinishReason, Generation, GenerationSender, Summary};
 pub use generate::{ChatMessage, ChatRole, GenerateError, GenerateRequest, Generator, Pace, Priority, Turn};

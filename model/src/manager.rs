@@ -3,12 +3,14 @@
 //! **Invariant.** What is in the models' folder under a name is whole: a model is made in a folder of its own beside
 //! the others, synced, and gets its name by one rename. What a break leaves behind has no name and is gone on with, or
 //! thrown away, by the next attempt.
+mod adapters;
 mod download;
 mod fit;
 mod hub;
 mod library;
 mod staging;
 
+pub use adapters::{AdapterLibrary, AdapterRecord, InstalledAdapter};
 pub use download::{DownloadError, Progress, Retries};
 pub use fit::{Fit, Needs};
 pub use hub::{Hub, HubChoice};
@@ -17,6 +19,7 @@ pub use library::{GgufExtras, Installed, Library, Manifest, Measured, Recorded, 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::adapter::AdapterError;
 use crate::artifact::ArtifactError;
 use crate::gguf::GgufError;
 
@@ -47,6 +50,15 @@ pub enum ManagerError {
     /// The download does not succeed.
     #[error(transparent)]
     Download(#[from] DownloadError),
+    /// The adapter is not added.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// There is an adapter of this name.
+    #[error("there is an adapter `{0}` already: remove it first, or choose another name with --name")]
+    AdapterExists(String),
+    /// There is none of this name.
+    #[error("there is no adapter `{0}`: `inkling-models adapters list` shows those that there are")]
+    AdapterUnknown(String),
     /// The system's disk refuses.
     #[error("{}: {source}", path.display())]
     Disk {
@@ -56,6 +68,11 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Whether a text can be the name of a model's or adapter's folder.
+pub(crate) fn is_name(text: &str) -> bool {
+    staging::check_name(text).is_ok()
 }
 
 impl ManagerError {

@@ -4,7 +4,8 @@
 //! answer has come. Dropping a [`Generation`] closes the connection, which is how these servers are told to stop.
 //!
 //! What such a server cannot do is told by [`Capabilities`]: tokens are estimated, an answer cannot be begun for it,
-//! there are no probabilities, and of the sampling parameters only temperature, `top_p` and the seed are sent.
+//! there are no probabilities, an answer's [`Shape`](crate::Shape) is asked for where
+//! the server is known to understand that and checked in any case, and of the sampling parameters only temperature, `top_p` and the seed are sent.
 mod answer;
 mod events;
 mod options;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::device::DeviceReport;
+use crate::generate::guide;
 use crate::generate::stream::{Chunk, Generation};
 use crate::generate::{ChatMessage, GenerateError, GenerateRequest, Generator};
 use crate::info::{Capabilities, ModelInfo};
@@ -141,12 +143,21 @@ impl Generator for RemoteEngine {
                 limit,
             });
         }
+        if request.adapter.is_some() {
+            return Err(GenerateError::Adapter(format!(
+                "{} wears no adapters from here: its server offers them as models of their own; choose one of those",
+                self.info.id
+            )));
+        }
+        let guide = request.shape.as_ref().map(|shape| guide::bytes()?.guide(shape));
+        let guide = guide.transpose().map_err(GenerateError::Shape)?;
         // room for every piece of the answer: a slow reader does not hold up the others on this thread
         let (reader, generation) =
             Generation::channel(request.stop.max_tokens.min(self.info.context_length) + 4);
         let jobs = self.jobs.as_ref().ok_or(GenerateError::Gone)?;
         jobs.try_send(Job {
             request,
+            guide,
             prompt,
             reader,
         })

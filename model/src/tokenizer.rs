@@ -17,6 +17,9 @@ pub struct TextTokenizer {
     byte: Option<u32>,
 }
 
+/// What stands for a space in SentencePiece's tokens.
+const SPACE: char = '\u{2581}';
+
 /// How tokens spell text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
@@ -141,6 +144,46 @@ impl TextTokenizer {
             bytes: Vec::new(),
             window: Vec::new(),
             shown: 0,
+        }
+    }
+
+    /// The bytes of each token as they stand in the text, by its id; nothing for ids without one. Special tokens and `ends` are
+    /// no text: they begin with a byte that no text has, as `toktrie` wants it.
+    ///
+    /// # Errors
+    /// Words, for tokenizers whose tokens do not tell their bytes by themselves (WordPiece, for example).
+    pub(crate) fn token_bytes(&self, ends: &[u32]) -> Result<Vec<Vec<u8>>, String> {
+        if self.spelling == Spelling::Pieces {
+            return Err(
+                "this model's tokenizer does not tell which bytes its tokens stand for; byte-level BPE and \
+                        SentencePiece with byte fallback do"
+                    .to_owned(),
+            );
+        }
+        let ids = self.inner.get_vocab(true).into_values();
+        let count = ids.max().map_or(0, |last| last as usize + 1);
+        Ok((0u32..)
+            .take(count)
+            .map(|id| match self.inner.id_to_token(id) {
+                Some(text) if self.is_special(&text) || ends.contains(&id) => {
+                    [&[toktrie::TokTrie::SPECIAL_TOKEN_MARKER], text.as_bytes()].concat()
+                }
+                _ => self.bytes_of(id),
+            })
+            .collect())
+    }
+
+    /// The bytes of a token that is no special one.
+    pub(crate) fn bytes_of(&self, token: u32) -> Vec<u8> {
+        let text = self.inner.id_to_token(token).unwrap_or_default();
+        if self.spelling == Spelling::Bytes {
+            let mut bytes = Vec::new();
+            push_bytes(&text, &mut bytes);
+            return bytes;
+        }
+        match self.byte_of_token(token) {
+            Some(byte) => vec![byte],
+            None => text.replace(SPACE, " ").into_bytes(),
         }
     }
 

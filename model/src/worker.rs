@@ -1,18 +1,23 @@
 //! The thread that owns a loaded model. Everybody else puts requests in its queue.
+mod adapted;
 mod priority;
 mod queue;
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::adapter::{AdapterError, AdapterId, NOBODY};
 use crate::artifact::Artifact;
 use crate::chat_template::ChatTemplate;
 use crate::device::DeviceReport;
 use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::guide::{Grammars, Guide};
 use crate::generate::pace::PaceKeeper;
 use crate::generate::run::{self, Job, Prompt};
 use crate::generate::stream::{Generation, GenerationSender};
@@ -20,6 +25,7 @@ use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
+use adapted::{Adapters, Graphs};
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -34,13 +40,17 @@ struct Shared {
     info: ModelInfo,
     tokenizer: TextTokenizer,
     template: ChatTemplate,
+    end_tokens: Vec<u32>,
+    /// Made when the first shape is asked for.
+    grammars: OnceLock<Result<Grammars, String>>,
     clock: Option<fn() -> u64>,
     queue: Arc<Queue<Job>>,
     ending: Arc<AtomicBool>,
     pace: Arc<PaceKeeper>,
     runs: Arc<AtomicU64>,
-    /// What the caches held after the last request.
-    kept: Arc<Mutex<Vec<Vec<u32>>>>,
+    /// What the caches held after the last request, by owner.
+    kept: Arc<Mutex<HashMap<u64, Vec<Vec<u32>>>>>,
+    adapters: Adapters,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -89,20 +99,22 @@ impl Worker {
         let mut end_tokens = artifact.end_tokens.clone();
         end_tokens.extend(artifact.end_texts.iter().filter_map(|text| tokenizer.id_of(text)));
 
+        let adapters = Adapters::new(&artifact, options.adapters.clone());
         let clock = options.clock;
-        let queue = Arc::new(Queue::new(options.queue));
+        let queue = Arc::new(Queue::<Job>::new(options.queue));
         let ending = Arc::new(AtomicBool::new(false));
-        let kept = Arc::<Mutex<Vec<Vec<u32>>>>::default();
+        let kept = Arc::<Mutex<HashMap<u64, Vec<Vec<u32>>>>>::default();
         let (loaded, result) = mpsc::channel();
         let body = {
             let (runtime, artifact, tokenizer) = (runtime.clone(), artifact.clone(), tokenizer.clone());
             let (queue, ending, kept) = (Arc::clone(&queue), Arc::clone(&ending), Arc::clone(&kept));
+            let end_tokens = end_tokens.clone();
             move || {
                 let _until = Queue::until_dropped(Arc::clone(&queue));
                 priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let (mut engine, pace) = match opened {
+                let (engine, pace) = match opened {
                     Ok((engine, speed)) => {
                         let pace = Arc::new(PaceKeeper::new(speed));
                         let told = Loaded {
@@ -117,15 +129,18 @@ impl Worker {
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
+                let mut graphs = Graphs::new(engine, &runtime, &artifact, &options);
                 while let Some(job) = queue.pop() {
-                    serve(&mut engine, &job, || run::Surroundings {
+                    let Some(engine) = graphs.of(&job) else { continue };
+                    serve(engine, &job, || run::Surroundings {
                         tokenizer: &tokenizer,
                         end_tokens: &end_tokens,
                         ending: &ending,
                         pace: &pace,
                         drafts: options.drafts,
                     });
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = engine.kept();
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.insert(engine.owner(), engine.kept());
                 }
             }
         };
@@ -142,35 +157,21 @@ impl Worker {
             .recv()
             .map_err(|_| LoadError::Thread("it ended while loading".into()))??;
         let speed = pace.now();
-        let info = ModelInfo {
-            id: artifact.id,
-            name: artifact.name,
-            licence: artifact.licence,
-            quantisation: artifact.quantisation,
-            context_length: capacity,
-            device,
-            prefill_tokens_per_second: speed.prefill,
-            decode_tokens_per_second: speed.decode,
-            load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        };
-        tracing::info!(
-            model = info.id,
-            prefill = info.prefill_tokens_per_second.round(),
-            decode = info.decode_tokens_per_second.round(),
-            ms = info.load_ms,
-            "model loaded"
-        );
+        let info = info_of(artifact, capacity, device, speed, started);
         Ok(Self {
             shared: Arc::new(Shared {
                 info,
                 tokenizer,
                 template,
+                end_tokens,
+                grammars: OnceLock::new(),
                 clock,
                 queue,
                 ending,
                 pace,
                 runs,
                 kept,
+                adapters,
                 thread: Some(thread),
             }),
         })
@@ -196,12 +197,36 @@ impl Worker {
         Ok(self.prompt(request)?.tokens)
     }
 
+    /// Reads an adapter, which requests may name from now on; one of the same name is replaced. Blocks while the files are read.
+    ///
+    /// # Errors
+    /// See [`AdapterError`].
+    pub fn add_adapter(&self, id: AdapterId, place: &Path) -> Result<(), AdapterError> {
+        self.shared.adapters.add(id, place).map(drop)
+    }
+
     /// How long a request takes at most, at the present pace.
     fn cost(&self, prompt_tokens: usize, tokens: usize) -> Duration {
         let pace = self.pace();
         let tokens = tokens.min(self.shared.info.context_length);
         let seconds = prompt_tokens as f64 / pace.prefill.max(1.0) + tokens as f64 / pace.decode.max(1.0);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 1024)
+    }
+
+    /// What holds an answer to the shape that a request asks for.
+    fn guide(&self, request: &GenerateRequest) -> Result<Option<Guide>, GenerateError> {
+        let Some(shape) = &request.shape else {
+            return Ok(None);
+        };
+        let shared = &self.shared;
+        let grammars = shared
+            .grammars
+            .get_or_init(|| Grammars::of_tokenizer(&shared.tokenizer, &shared.end_tokens));
+        let guide = grammars
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|grammars| grammars.guide(shape));
+        guide.map(Some).map_err(GenerateError::Shape)
     }
 
     fn prompt(&self, request: &GenerateRequest) -> Result<Prompt, GenerateError> {
@@ -227,8 +252,17 @@ impl Generator for Worker {
         let Ok(prompt) = self.prompt(request) else {
             return 0;
         };
+        let owner = match &request.adapter {
+            None => Some(NOBODY),
+            Some(id) => self.shared.adapters.loaded(id).map(|adapter| adapter.owner()),
+        };
         let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = kept.iter().map(|kept| common(kept, &prompt.tokens)).max();
+        let own = owner.and_then(|owner| kept.get(&owner));
+        let longest = own
+            .into_iter()
+            .flatten()
+            .map(|kept| common(kept, &prompt.tokens))
+            .max();
         longest.unwrap_or(0)
     }
 
@@ -246,6 +280,11 @@ impl Generator for Worker {
                 limit,
             });
         }
+        let guide = self.guide(&request)?;
+        let adapter = match &request.adapter {
+            Some(id) => Some(self.shared.adapters.get(id).map_err(GenerateError::Adapter)?),
+            None => None,
+        };
         // room for every piece of the answer: a slow reader never holds up the model for others
         let prompt_tokens = prompt.tokens.len();
         let room = request.stop.max_tokens.min(self.shared.info.context_length) + 4;
@@ -255,6 +294,8 @@ impl Generator for Worker {
             params: request.params,
             cost: self.cost(prompt_tokens, request.stop.max_tokens),
             stop: request.stop,
+            guide,
+            adapter,
             turn: request.turn,
             reader,
         };
@@ -278,6 +319,35 @@ impl Drop for Shared {
             tracing::error!("the model's thread panicked");
         }
     }
+}
+
+/// What there is to tell about a model that was loaded.
+fn info_of(
+    artifact: Artifact,
+    capacity: usize,
+    device: DeviceReport,
+    speed: Pace,
+    started: Instant,
+) -> ModelInfo {
+    let info = ModelInfo {
+        id: artifact.id,
+        name: artifact.name,
+        licence: artifact.licence,
+        quantisation: artifact.quantisation,
+        context_length: capacity,
+        device,
+        prefill_tokens_per_second: speed.prefill,
+        decode_tokens_per_second: speed.decode,
+        load_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    tracing::info!(
+        model = info.id,
+        prefill = info.prefill_tokens_per_second.round(),
+        decode = info.decode_tokens_per_second.round(),
+        ms = info.load_ms,
+        "model loaded"
+    );
+    info
 }
 
 /// Runs one job. After a panic the cache is empty and the next job runs.

@@ -1,6 +1,8 @@
 //! What can be set about the desktop application, from flags and environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sync_server::ai::{AiConfig, EngineError, EnginesFile};
 
 /// Settings of the desktop application; each is a flag and an environment variable.
 #[derive(Debug, Clone, clap::Parser)]
@@ -19,7 +21,54 @@ pub struct Config {
     /// The ONNX Runtime library. Default: the one that the set-up fetched.
     #[arg(long, env = "INKLING_ORT")]
     pub ort: Option<PathBuf>,
+    /// A file of engines elsewhere (JSON; docs/protocol.md). Default: engines.json in the folder of the document store.
+    #[arg(long, env = "INKLING_ENGINES")]
+    pub engines: Option<PathBuf>,
     /// Start without an AI peer.
     #[arg(long, env = "INKLING_NO_AI")]
     pub no_ai: bool,
+    /// Without one: the window.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of opening the window.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Load the model, have it write some words, and tell what runs where, how fast, and why not elsewhere.
+    Doctor,
+}
+
+impl Config {
+    /// The AI that this configuration describes. `data` is the folder of the document store.
+    ///
+    /// # Errors
+    /// Words about the file of engines.
+    pub fn ai(&self, data: &Path) -> Result<AiConfig, EngineError> {
+        let mut config = AiConfig {
+            model: self.model.clone(),
+            ort: self.ort.clone(),
+            ..AiConfig::default()
+        };
+        let beside = data.join("engines.json");
+        let file = self
+            .engines
+            .clone()
+            .or_else(|| beside.is_file().then_some(beside));
+        if let Some(path) = file {
+            let file = EnginesFile::read(&path)?;
+            config.thresholds = file.thresholds();
+            let folder = path.parent().unwrap_or_else(|| Path::new("."));
+            config.engines = file.engines(folder, variable)?;
+        }
+        Ok(config)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "keys are named by the file of engines, so that no flag shows them to other users of the machine"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

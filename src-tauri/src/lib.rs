@@ -11,7 +11,9 @@ mod problem;
 mod runtime;
 mod window_link;
 
-pub use config::Config;
+pub use config::{Command, Config};
+
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use tauri::{Manager as _, WebviewUrl, WebviewWindowBuilder};
@@ -73,6 +75,22 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     });
     background.shutdown();
     Ok(())
+}
+
+/// Does a command, without a window.
+///
+/// # Errors
+/// Words about what is wrong; of the self-test, its report when there is no model.
+pub fn command(config: &Config, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Doctor => {
+            let settings = config.ai(&runtime::data_folder(config)?)?;
+            let report = sync_server::ai::doctor(settings, None).map_err(anyhow::Error::msg)?;
+            // A closed standard output is no reason not to do it.
+            drop(std::io::stdout().write_all(report.as_bytes()));
+            Ok(())
+        }
+    }
 }
 
 /// The configuration and the page, which are built into the program: here, so that they are in it once.

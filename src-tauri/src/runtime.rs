@@ -25,13 +25,11 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Background> {
         .block_on(Relay::open(RelayConfig::desktop(data.join("inkling.sqlite"))))
         .with_context(|| format!("the document store in {} cannot be opened", data.display()))?;
     let peers = (!config.no_ai).then(|| {
-        let settings = ai::AiConfig {
-            model: config.model.clone(),
-            ort: config.ort.clone(),
-        };
+        let settings = config.ai(&data)?;
         let _entered = runtime.enter();
-        ai::AiPeers::start(relay.clone(), settings)
+        anyhow::Ok(ai::AiPeers::start(relay.clone(), settings))
     });
+    let peers = peers.transpose()?;
     Ok(Background {
         runtime,
         relay,
@@ -67,7 +65,7 @@ impl Background {
     }
 }
 
-fn data_folder(config: &Config) -> anyhow::Result<PathBuf> {
+pub(crate) fn data_folder(config: &Config) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &config.data {
         return Ok(folder.clone());
     }

@@ -2,6 +2,9 @@
 
 mod authors;
 mod copies;
+#[cfg(feature = "ai")]
+pub(crate) mod models;
+mod privacy;
 mod versions;
 
 use axum::body::Bytes;
@@ -23,7 +26,10 @@ use crate::uplink::LinkState;
 const MAX_BODY: usize = 32 << 20;
 
 pub(crate) fn routes() -> Router<Relay> {
-    Router::new()
+    let routes = Router::new();
+    #[cfg(feature = "ai")]
+    let routes = routes.merge(models::routes());
+    routes
         .route("/status", get(status))
         .route("/documents", get(list).post(create))
         .route("/documents/import", post(import))
@@ -34,6 +40,7 @@ pub(crate) fn routes() -> Router<Relay> {
         .merge(versions::routes())
         .merge(authors::routes())
         .merge(copies::routes())
+        .merge(privacy::routes())
         .fallback(|| async { ApiError::no_such_call() })
         .method_not_allowed_fallback(|| async { ApiError::no_such_call() })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -208,6 +215,11 @@ async fn delete(
     find(&relay, &doc).await?;
     relay.unlink(&doc).await?;
     relay.rooms.delete(&doc).await?;
+    relay
+        .shared
+        .store
+        .write_access(AccessWrite::ForgetDepartures(doc.clone()))
+        .await?;
     relay.change_access(AccessWrite::Forget(doc)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

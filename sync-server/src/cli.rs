@@ -1,9 +1,10 @@
-//! Commands beside serving: `backup`, `restore`, `check`. They ask the server that runs on the same folder, and work on the
-//! files themselves when there is none.
+//! Commands beside serving: `backup`, `restore`, `check`, which ask the server that runs on the same folder, and work on the
+//! files themselves when there is none; and `doctor`, which needs no server.
 
 mod ask;
 mod backup;
 mod check;
+mod doctor;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -45,17 +46,21 @@ enum Command {
         #[arg(long, env = "INKLING_DATA")]
         data: Option<PathBuf>,
     },
+    /// Load the model as the server would, have it write some words, and tell what runs where, how fast, and why not
+    /// elsewhere. Exit code 2 when there is no model.
+    Doctor(Box<doctor::Doctor>),
 }
 
 /// Runs the command that was given, if one was.
 pub(crate) fn run() -> Option<ExitCode> {
     let first = std::env::args().nth(1)?;
-    if !["backup", "restore", "check"].contains(&first.as_str()) {
+    if !["backup", "restore", "check", "doctor"].contains(&first.as_str()) {
         return None;
     }
     let done = match Command::parse() {
         Command::Backup { file, data } => folder(data).and_then(|data| backup::backup(&data, &file)),
         Command::Restore { file, data } => folder(data).and_then(|data| backup::restore(&data, &file)),
+        Command::Doctor(settings) => settings.run(),
         Command::Check { save, data } => folder(data).and_then(|data| check::check(&data, save.as_deref())),
     };
     Some(done.unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
 //! What can be set about the server: defaults, then the environment, then flags. Read once, at the start.
 
+mod engines;
 mod settings;
 
 use std::net::SocketAddr;
@@ -8,9 +9,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use crdt::Role;
 use sync_server::access::{JwtKey, JwtSettings};
+use sync_server::ai::AiConfig;
 use sync_server::{Access, RelayConfig, StorePath, UiSource};
 
 use crate::commands::Command;
+pub(crate) use engines::EngineSettings;
 use settings::LimitSettings;
 
 /// The documents' file in their folder.
@@ -22,7 +25,7 @@ pub(crate) const STORE_FILE: &str = "inkling.sqlite";
     name = "inkling-server",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Further commands: inkling-server backup FILE | restore FILE | check [--save FOLDER], each with --help"
+    after_help = "Further commands: inkling-server backup FILE | restore FILE | check [--save FOLDER] | doctor, each with --help"
 )]
 pub(crate) struct Config {
     /// Without one: serve.
@@ -90,6 +93,8 @@ pub(crate) struct Config {
     /// The ONNX Runtime library. Default: the one that the set-up fetched.
     #[arg(long, env = "INKLING_ORT")]
     pub(crate) ort: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engines: EngineSettings,
     /// Run without an AI peer.
     #[arg(long, env = "INKLING_NO_AI")]
     pub(crate) no_ai: bool,
@@ -188,6 +193,17 @@ impl Config {
         })
     }
 
+    /// The AI that this configuration describes.
+    pub(crate) fn ai(&self) -> anyhow::Result<AiConfig> {
+        let mut config = AiConfig {
+            model: self.model_dir.clone(),
+            ort: self.ort.clone(),
+            ..AiConfig::default()
+        };
+        self.engines.apply(&mut config, &self.data_folder()?)?;
+        Ok(config)
+    }
+
     /// Folder of the documents.
     pub(crate) fn data_folder(&self) -> anyhow::Result<PathBuf> {
         Self::folder_of(self.data.clone())
@@ -232,6 +248,35 @@ mod tests {
         ];
         assert!(Config::parse_from(token).command.is_some());
         assert!(Config::try_parse_from(["inkling-server", "share", "--doc", "x", "--role", "king"]).is_err());
+    }
+
+    #[test]
+    fn engines_come_from_flags_and_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file =
+            r#"{"engines": [{"name": "Far", "url": "https://api.example.com/v1"}], "doubt": {"mean": 0.9}}"#;
+        let mut beside = std::fs::File::create(folder.path().join("engines.json")).unwrap();
+        std::io::Write::write_all(&mut beside, file.as_bytes()).unwrap();
+        let mut config = Config::parse_from([
+            "inkling-server",
+            "--engine-url",
+            "http://localhost:1/v1",
+            "--engine-name=Near",
+            "--engine-place=internet",
+        ]);
+        config.data = Some(folder.path().to_owned());
+        let ai = config.ai().unwrap();
+        let names: Vec<_> = ai.engines.iter().map(|engine| engine.name.as_str()).collect();
+        assert_eq!(names, ["Near", "Far"]);
+        assert!((ai.thresholds.mean - 0.9).abs() < 1e-9);
+        assert!(
+            Config::try_parse_from(["inkling-server", "--engine-key", "k"]).is_err(),
+            "no key in a flag"
+        );
+        assert!(
+            Config::try_parse_from(["inkling-server", "--engine-model", "m"]).is_err(),
+            "without its address"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`relay`] (what there is), [`access`] (who may), [`store`] (durable bytes), `rooms` and [`room`] (one
 //! task each), `outbox` and `framing` (what goes out), `connection` (one link), `socket`, `router`, `api`, `ui` (over
-//! HTTP), `local` (the program's own commands), [`uplink`] (to other servers), [`serve`](mod@serve), [`tls`], [`fetch`].
+//! HTTP), [`engine_room`] (what is asked of the engines), `local` (the program's own commands), [`uplink`] (to other servers), [`serve`](mod@serve), [`tls`], [`fetch`].
 
 pub mod access;
 #[cfg(feature = "ai")]
@@ -13,6 +13,7 @@ pub mod ai;
 mod api;
 pub mod clock;
 mod connection;
+pub mod engine_room;
 pub mod error;
 pub mod fetch;
 mod framing;
@@ -34,6 +35,7 @@ pub mod welcome;
 
 pub use access::Access;
 pub use crdt::DocId;
+pub use engine_room::{EngineRoom, EngineStatus};
 pub use limits::Limits;
 pub use local::{LocalAddress, LocalDoor, open_local_door};
 pub use outbox::{CLOSE_GOING_AWAY, CLOSE_TOO_SLOW, Closing};

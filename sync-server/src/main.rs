@@ -95,12 +95,10 @@ async fn run(mut config: Config) -> anyhow::Result<()> {
         }
     };
     let peers = (!config.no_ai).then(|| {
-        let settings = ai::AiConfig {
-            model: config.model_dir.clone(),
-            ort: config.ort.clone(),
-        };
-        ai::AiPeers::start(relay.clone(), settings)
+        let settings = config.ai()?;
+        anyhow::Ok(ai::AiPeers::start(relay.clone(), settings))
     });
+    let peers = peers.transpose()?;
     let shutdown = async move {
         stop_signal().await;
         if let Some(peers) = peers {

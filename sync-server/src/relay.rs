@@ -17,6 +17,7 @@ use tower::ServiceExt;
 use crate::access::traffic::Traffic;
 use crate::access::{Access, Caller, Guard, SecretError};
 use crate::connection::{self, HocuspocusLink, Link, YLink};
+use crate::engine_room::EngineRoom;
 use crate::limits::Limits;
 use crate::outbox::{Outbox, outbox};
 use crate::room::{EditError, EditFn};
@@ -48,6 +49,8 @@ pub struct RelayConfig {
     pub authorities: Option<PathBuf>,
     /// Where the web page comes from.
     pub ui: UiSource,
+    /// Folder of the models that can be added and removed; without it, where the set-up puts them.
+    pub models: Option<PathBuf>,
 }
 
 /// Where the web page comes from.
@@ -72,6 +75,7 @@ impl RelayConfig {
             limits: Limits::default(),
             authorities: None,
             ui: UiSource::BuiltIn,
+            models: None,
         }
     }
 
@@ -126,7 +130,7 @@ pub struct ModelStatus {
 /// What came of asking for a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DeviceStatus {
-    /// `CUDA`, `DirectML`, `CPU`.
+    /// `CUDA`, `DirectML`, `CPU`, or where another program runs it.
     pub provider: String,
     /// Whether the model runs on it.
     pub running: bool,
@@ -150,8 +154,16 @@ pub(crate) struct Shared {
     /// Why the store cannot write, when it cannot.
     storage: Mutex<Option<String>>,
     models: Mutex<Vec<ModelStatus>>,
+    /// Folder of the models that can be added and removed.
+    #[cfg(feature = "ai")]
+    pub(crate) models_folder: Option<PathBuf>,
+    /// Models that are being added or measured.
+    #[cfg(feature = "ai")]
+    pub(crate) model_desk: crate::api::models::Desk,
     /// Why there is no AI peer, when there should be one.
     model_problem: Mutex<Option<String>>,
+    /// Who can be asked about the engines, when there are some.
+    pub(crate) engines: Mutex<Option<Arc<dyn EngineRoom>>>,
     /// The first listener, and whether it is encrypted.
     listening: OnceLock<(SocketAddr, bool)>,
     next_conn: AtomicU64,
@@ -243,7 +255,12 @@ impl Relay {
             open: watch::channel(BTreeSet::new()).0,
             storage: Mutex::default(),
             models: Mutex::default(),
+            #[cfg(feature = "ai")]
+            models_folder: config.models,
+            #[cfg(feature = "ai")]
+            model_desk: crate::api::models::Desk::default(),
             model_problem: Mutex::default(),
+            engines: Mutex::default(),
             listening: OnceLock::new(),
             next_conn: AtomicU64::new(1),
         });

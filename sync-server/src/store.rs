@@ -21,7 +21,7 @@ use crdt::history::Version;
 use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::Record;
 
-pub use access::{AccessRows, AccessWrite, MemberRow, ShareRow};
+pub use access::{AccessRows, AccessWrite, DepartureRow, MOST_DEPARTURES, MemberRow, PolicyRow, ShareRow};
 pub use error::{Cause, StoreError};
 pub use examine::{Examined, Remains, examine};
 pub use history::{Loaded, NewVersion, PackedSnapshot, Raw, VersionBody};
@@ -224,6 +224,12 @@ pub trait Backend {
     /// # Errors
     /// [`StoreError`].
     fn access(&mut self) -> Result<AccessRows, StoreError>;
+
+    /// What has left the machine of a document, the newest first; at most [`MOST_DEPARTURES`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn departures(&mut self, doc: &DocId) -> Result<Vec<DepartureRow>, StoreError>;
 
     /// Changes something about access; it is on disk when this returns.
     ///

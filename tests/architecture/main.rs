@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ai-peer", &["crdt", "model"]),
     ("sync-server", &["crdt", "ai-peer", "model"]),
     ("inkling-app", &["sync-server"]),
-    ("ui", &[]),
+    ("ui", &["crdt"]),
     ("ui-bundle", &[]),
     ("tests", &["crdt", "model", "ai-peer", "sync-server"]),
 ];

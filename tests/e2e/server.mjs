@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, freePort, Program } from './processes.mjs';
 
-const program = process.env.INKLING_SERVER ?? 'target/debug/inkling-server';
+/** The path of the server's program. */
+export const serverProgram = process.env.INKLING_SERVER ?? 'target/debug/inkling-server';
 
 /** A new empty folder for a test's data. */
 export function dataFolder() {
@@ -14,15 +15,15 @@ export function dataFolder() {
 
 /** One run of the server. */
 export class Server {
-  static async start({ data = dataFolder(), port, args = [], key } = {}) {
+  static async start({ data = dataFolder(), port, args = [], key, env } = {}) {
     const server = new Server();
     server.data = data;
     server.port = port ?? (await freePort());
     server.url = `http://127.0.0.1:${server.port}`;
     server.key = key;
     const keyed = key ? ['--key', key] : [];
-    server.program = new Program(program, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...keyed, ...args], {
-      missing: 'Build it with: npm test -- programs',
+    server.program = new Program(serverProgram, ['--listen', `127.0.0.1:${server.port}`, '--data', data, ...keyed, ...args], {
+      env, missing: 'Build it with: npm test -- programs',
     });
     try {
       await server.ready();

@@ -8,6 +8,7 @@ import type { EditorView } from "@tiptap/pm/view";
 import type { ProsemirrorBinding } from "@tiptap/y-tiptap";
 import { ySyncPluginKey, yUndoPluginKey } from "@tiptap/y-tiptap";
 import type * as Y from "yjs";
+import type { AuthorsOverlay } from "./authors-view.ts";
 import { keepCaret } from "./caret-keeper.ts";
 import { NoEditsOfItsOwn, keepMapping, seedTextblocks } from "./guards.ts";
 import { words } from "./json.ts";
@@ -25,6 +26,7 @@ export interface SurfaceOptions {
   fragment: Y.XmlFragment;
   presence: PresenceOptions;
   suggestions: Suggestions;
+  authors: AuthorsOverlay;
   placeholder: string;
   editable: boolean;
   /** After every change of text, selection or focus. */
@@ -117,7 +119,7 @@ export class Surface {
   }
 
   private makeEditor(): Editor {
-    const { element, fragment, presence, suggestions, placeholder, onChange, onAsk, onFollow } = this.options;
+    const { element, fragment, presence, suggestions, authors, placeholder, onChange, onAsk, onFollow } = this.options;
     const followAtCaret = ({ editor }: { editor: Editor }): boolean => {
       const href = words(editor.getAttributes("link")["href"]);
       if (href !== "") onFollow(href);
@@ -132,6 +134,7 @@ export class Surface {
         NoEditsOfItsOwn,
         Presence(presence),
         suggestions.extension(),
+        authors.extension(),
         Extension.create({ name: "inkKeys", addKeyboardShortcuts: () => ({ "Mod-j": () => (onAsk(), true), "Alt-Enter": followAtCaret }) }),
       ],
       editorProps: {

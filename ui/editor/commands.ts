@@ -11,7 +11,8 @@ type Run = (editor: Editor, args: Arguments) => unknown;
 const level = (value: unknown): 1 | 2 | 3 | 4 | 5 | 6 => Math.min(6, Math.max(1, Math.round(Number(value)) || 1)) as 1 | 2 | 3 | 4 | 5 | 6;
 const count = (value: unknown, otherwise: number): number => Math.min(50, Math.max(1, Math.round(Number(value)) || otherwise));
 
-const COMMANDS: { [name in keyof Commands]: Run } = {
+/** All but those that are not about the text: the session has them. */
+const COMMANDS: { [name in Exclude<keyof Commands, "showAuthors">]: Run } = {
   toggleBold: (editor) => editor.chain().focus().toggleBold().run(),
   toggleItalic: (editor) => editor.chain().focus().toggleItalic().run(),
   toggleUnderline: (editor) => editor.chain().focus().toggleUnderline().run(),
@@ -71,7 +72,7 @@ export function runCommand(editor: Editor, name: string, args: unknown): boolean
   if (!Object.hasOwn(COMMANDS, name) || (!editor.isEditable && !HARMLESS.has(name))) return false;
   // A command is a step of its own to undo, however quickly it follows what was typed.
   if (!HARMLESS.has(name) && name !== "undo" && name !== "redo") stepOfItsOwn(editor);
-  return COMMANDS[name as keyof Commands](editor, record(args)) !== false;
+  return COMMANDS[name as keyof typeof COMMANDS](editor, record(args)) !== false;
 }
 
 function stepOfItsOwn(editor: Editor): void {

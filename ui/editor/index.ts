@@ -82,6 +82,11 @@ const inkling: Inkling = {
   setTitle: (title) => guarded(() => session?.setTitle(title), undefined),
   setUser: (userJson) => guarded(() => session?.setUser(readUser(parse(userJson))), undefined),
   follow: (href) => guarded(() => void (session ? session.follow(href) : follow(href)), undefined),
+  content: () => guarded(() => session?.content() ?? "", ""),
+  async keepCopy(title) {
+    const answer = (await session?.keepCopy(words(title, 300))) ?? { message: CLOSED.message };
+    return JSON.stringify(answer);
+  },
   saveText: async (name, text) => JSON.stringify(await saveText(name, text)),
   api: async (method, path, bodyJson) => JSON.stringify(await callApi(method, path, bodyJson)),
   platform: () => (isDesktop() ? "desktop" : "web"),

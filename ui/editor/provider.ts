@@ -4,8 +4,9 @@ import { HocuspocusProvider, HocuspocusProviderWebsocket } from "@hocuspocus/pro
 import { createDecoder, readVarInt, readVarString, readVarUint } from "lib0/decoding";
 import { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
+import { callApi } from "./api.ts";
 import { oneOf, parse, record, words } from "./json.ts";
-import type { Role, User } from "./seam.ts";
+import type { Ended, Role, User } from "./seam.ts";
 
 /** What a connection is made with. */
 export interface LinkOptions {
@@ -51,8 +52,10 @@ export class Link {
   storage: string | undefined;
   /** The relay refused a change of this window's body. */
   refused = false;
-  /** The relay does not let this person in; no more tries. */
-  denied = false;
+  /** The relay does not go on with this document for this window; no more tries. */
+  ended: Ended | null = null;
+  /** Names the history of the document that this window has a copy of. */
+  private epoch = "";
   private readonly socket: HocuspocusProviderWebsocket;
   private readonly bodyProvider: HocuspocusProvider;
   private readonly marginProvider: HocuspocusProvider;
@@ -108,7 +111,7 @@ export class Link {
 
   /** As in the status event. */
   get connection(): "connected" | "connecting" | "offline" {
-    if (this.denied) return "offline";
+    if (this.ended !== null) return "offline";
     if (this.socket.status === "connected") return this.bodyProvider.isSynced ? "connected" : "connecting";
     return this.everSynced || this.closeReason !== "" ? "offline" : "connecting";
   }
@@ -116,6 +119,8 @@ export class Link {
   /** As in the status event. `saved` is what the relay confirmed after its disk had it. */
   get saved(): "saved" | "saving" | "unsaved" {
     if (this.refused || this.storage !== undefined) return "unsaved";
+    // The relay's document is another one now, or none: what is here is nowhere else.
+    if (this.ended !== null && this.ended.why !== "refused") return "unsaved";
     const open = (this.mayWrite ? this.bodyProvider.unsyncedChanges : 0) + (this.mayAsk ? this.marginProvider.unsyncedChanges : 0);
     if (open === 0) return "saved";
     return this.connection === "offline" ? "unsaved" : "saving";
@@ -123,13 +128,14 @@ export class Link {
 
   /** Whether this person may type. A relay that names no role (any Hocuspocus server) is judged by its scope. */
   get mayWrite(): boolean {
+    if (this.ended !== null) return false;
     if (this.role !== null) return this.role === "editor" || this.role === "owner";
     return this.bodyProvider.authorizedScope !== "readonly";
   }
 
   /** Whether this person may ask and comment. */
   get mayAsk(): boolean {
-    return this.role !== "viewer";
+    return this.ended === null && this.role !== "viewer";
   }
 
   /** Sends on the body's channel, behind all edits made before; false when there is no connection. */
@@ -141,7 +147,7 @@ export class Link {
 
   /** Tells the relay who sits here now, where it knows it as somebody else. */
   renew(): void {
-    if (this.socket.status !== "connected" || this.denied) return; // the next connection begins with it
+    if (this.socket.status !== "connected" || this.ended !== null) return; // the next connection begins with it
     void this.bodyProvider.sendToken();
     void this.marginProvider.sendToken();
   }
@@ -159,7 +165,9 @@ export class Link {
 
   private token(): string {
     const { key, user } = this.options;
-    return JSON.stringify({ ...(key === "" ? {} : { key }), user: { id: user.id, name: user.name, color: user.color } });
+    // With the epoch, so that this copy is not mixed into what a backup has put in the document's place.
+    const epoch = this.epoch === "" ? {} : { epoch: this.epoch };
+    return JSON.stringify({ ...(key === "" ? {} : { key }), user: { id: user.id, name: user.name, color: user.color }, ...epoch });
   }
 
   private onSynced(): void {
@@ -177,7 +185,7 @@ export class Link {
     if (why !== "" || this.closeReason === "") this.closeReason = why || "the connection was lost";
     this.listener.lost();
     this.listener.changed();
-    if (this.denied || this.lasting !== undefined) return;
+    if (this.ended !== null || this.lasting !== undefined) return;
     this.lasting = setTimeout(() => {
       this.listener.notice("warning", `No connection to the server (${this.closeReason}). You can go on; your changes are sent as soon as it is back.`);
     }, LASTING_MS);
@@ -185,7 +193,7 @@ export class Link {
 
   /** The relay closed one document (too slow, too large, restarted) and kept the socket: the provider would not come back. */
   private onPartClosed(provider: HocuspocusProvider, why: string): void {
-    if (this.socket.status !== "connected" || this.denied || this.rejoining.has(provider)) return;
+    if (this.socket.status !== "connected" || this.ended !== null || this.rejoining.has(provider)) return;
     this.onClose(why);
     const rejoin = (): void => {
       this.rejoining.delete(provider);
@@ -196,11 +204,24 @@ export class Link {
   }
 
   private onDenied(why: string): void {
-    this.denied = true;
+    if (this.ended !== null) return; // body and margin are told one after the other
+    const said = why === "permission-denied" ? "" : why;
+    this.ended = { why: said.startsWith("epoch: ") ? "replaced" : "refused", message: said.replace(/^epoch: /, "") };
     clearTimeout(this.lasting);
     this.socket.disconnect();
-    const because = why === "" || why === "permission-denied" ? "" : ` (${why})`;
+    this.listener.lost();
+    if (this.everSynced) return void this.ask();
+    const because = said === "" ? "" : ` (${said})`;
     this.listener.notice("error", `The server does not let you open this document${because}. Ask whoever shared it for a new link.`);
+    this.listener.changed();
+  }
+
+  /** Whether it is the right that is gone, or the document: the answer to a refusal does not tell. */
+  private async ask(): Promise<void> {
+    if (this.ended?.why === "refused") {
+      const { status } = await callApi("GET", `/documents/${encodeURIComponent(this.options.doc)}`, null);
+      if (status === 404) this.ended = { ...this.ended, why: "gone" };
+    }
     this.listener.changed();
   }
 
@@ -208,6 +229,7 @@ export class Link {
     const message = record(parse(payload));
     if (message["type"] === "welcome") {
       this.role = oneOf(message["role"], ROLES) ?? null;
+      if (this.epoch === "") this.epoch = words(message["epoch"], 200);
       this.listener.changed();
     } else if (message["type"] === "storage") {
       this.storage = message["ok"] === false ? words(message["message"]) || "The server cannot write to its disk." : undefined;

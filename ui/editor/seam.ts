@@ -22,6 +22,10 @@
  *     .ink-selection                somebody's selected text; style="--ink-color: #hex"
  *     .ink-own-selection            one's own selection while the focus is elsewhere (in the ask bar)
  *
+ *   authors (decorations; only while `showAuthors` is on)
+ *     .ink-author                   a run of text by one author; style="--ink-color: #hex"; [data-kind=human|ai|link|unknown],
+ *                                   [data-author=key]; its title says who
+ *
  *   proposals (decorations; never part of the document)
  *     .ink-ghost                    text of a proposal at its place; a span ([data-inline]) or a div ([data-block]);
  *                                   [data-state=queued|streaming|pending|failed], [data-kind=insert|replace|delete|comment],
@@ -128,6 +132,37 @@ export interface SaveAnswer {
   message: string;
 }
 
+/** What `keepCopy` resolves to (JSON of this; it never rejects): the new document's id, or words for the person. */
+export interface KeepAnswer {
+  doc?: string;
+  message?: string;
+}
+
+/** Why the relay does not go on with a document for this window. */
+export interface Ended {
+  /**
+   * `replaced`: the relay's document has another history, for example from a backup. `gone`: it has none any more. `refused`:
+   * the right was taken away or has run out. This window keeps what it has, and lets nobody type.
+   */
+  why: "replaced" | "gone" | "refused";
+  /** The relay's words; may be empty. */
+  message: string;
+}
+
+/** Somebody to whom text is put down. */
+export interface Writer {
+  /** For telling them apart. */
+  key: string;
+  name: string;
+  /** `link`: came from another server, which knows who it was. `unknown`: nothing is recorded. */
+  kind: "human" | "ai" | "link" | "unknown";
+  color: string;
+  /** Of an AI's text: who accepted it. */
+  acceptedBy?: string;
+  /** Characters in the text now, in UTF-16 units. */
+  units: number;
+}
+
 /** Names for `command`; arguments are JSON of the object shown, or "" / "null" for none. Unknown names do nothing. */
 export interface Commands {
   toggleBold: null;
@@ -167,6 +202,8 @@ export interface Commands {
   /** Own edits only; an accepted proposal is taken back by `decide` with action "undo". */
   undo: null;
   redo: null;
+  /** Shows who wrote what, or hides it; `only`: key of the one author who is marked. */
+  showAuthors: { on: boolean; only?: string | null };
   /** Back to where the caret was, or to the document's end. */
   focus: { at?: "start" | "end" } | null;
   blur: null;
@@ -270,7 +307,10 @@ export type EditorEvent =
       /** Words, while the relay cannot write to its disk. */
       storage?: string;
       role: Role | null;
+      ended?: Ended;
     }
+  /** Who wrote what; `here`: key of whoever wrote the character before the caret; `trouble`: words, when the relay does not say. */
+  | { type: "authors"; shown: boolean; authors: Writer[]; here: string | null; only: string | null; trouble?: string }
   | { type: "title"; title: string }
   /** `rect` in CSS px of the viewport, for placing the ask bar; null when the selection is not laid out. */
   | { type: "selection"; empty: boolean; text: string; rect: { top: number; left: number; bottom: number } | null; focused: boolean }
@@ -304,6 +344,10 @@ export interface Inkling {
   follow(href: string): void;
   /** Saves a text as a Markdown file; JSON of SaveAnswer. */
   saveText(name: string, text: string): Promise<string>;
+  /** ProseMirror's JSON of what this window holds; "" without a document. */
+  content(): string;
+  /** Makes a new document of everything that this window holds of the open one; JSON of KeepAnswer. */
+  keepCopy(title: string): Promise<string>;
   /** Calls the REST API (`path` below /api/v1, as "/documents"); JSON of ApiAnswer. */
   api(method: string, path: string, bodyJson: string | null): Promise<string>;
   platform(): Platform;

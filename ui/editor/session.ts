@@ -1,20 +1,24 @@
 // One open document: joins the connection, the surface, the margin and the people, and tells the shell what changed.
 
 import { Selection } from "@tiptap/pm/state";
+import { yXmlFragmentToProsemirrorJSON } from "@tiptap/y-tiptap";
 import { anchorAt } from "./anchor.ts";
+import { callApi } from "./api.ts";
+import { AuthorsOverlay } from "./authors-view.ts";
 import { Surface } from "./binding.ts";
+import { keepAsNew } from "./branch.ts";
 import { Cards } from "./cards.ts";
 import { colorOf } from "./colors.ts";
 import { activeAt, runCommand } from "./commands.ts";
 import { Decisions } from "./decide.ts";
 import { follow, linkAt } from "./follow.ts";
 import { Frames } from "./frames.ts";
-import { reason } from "./json.ts";
+import { reason, record, some } from "./json.ts";
 import { Margin } from "./margin.ts";
 import { peopleOf, publishCaret, refreshPresence } from "./presence.ts";
 import { Link } from "./provider.ts";
 import { FRAGMENT } from "./schema.ts";
-import type { AskOptions, EditorEvent, OpenOptions, User } from "./seam.ts";
+import type { AskOptions, EditorEvent, KeepAnswer, OpenOptions, User } from "./seam.ts";
 import { Suggestions } from "./suggestions.ts";
 
 /** How the document is reached; index.ts fills it in for the platform. */
@@ -27,7 +31,7 @@ export interface Transport {
   retry?: number;
 }
 
-type Dirty = "toolbar" | "people" | "cards" | "status" | "title" | "selection";
+type Dirty = "toolbar" | "people" | "cards" | "status" | "title" | "selection" | "authors";
 /** The longest piece of selected text that an event carries. */
 const MAX_SELECTED = 2000;
 
@@ -39,6 +43,7 @@ export class Session {
   private readonly margin: Margin;
   private readonly cards: Cards;
   private readonly suggestions: Suggestions;
+  private readonly authors: AuthorsOverlay;
   private readonly frames = new Frames(() => this.frame());
   private readonly dirty = new Set<Dirty>(["status"]);
   private readonly last = new Map<string, string>();
@@ -50,7 +55,7 @@ export class Session {
   constructor(
     private readonly element: HTMLElement,
     private readonly options: OpenOptions,
-    transport: Transport,
+    private readonly transport: Transport,
     private readonly emit: (event: EditorEvent) => void,
   ) {
     this.user = { ...options.user, color: colorOf(options.user.id, options.user.color) };
@@ -69,6 +74,12 @@ export class Session {
     this.margin = new Margin(this.link.body, this.link.margin);
     this.cards = new Cards(this.margin, this.fragment);
     this.suggestions = new Suggestions(() => this.cards.ghosts(peopleOf(this.link.awareness)));
+    this.authors = new AuthorsOverlay({
+      fragment: this.fragment,
+      awareness: this.link.awareness,
+      ask: () => callApi("GET", `/documents/${encodeURIComponent(options.doc)}/authorship/ids`, null),
+      changed: () => this.mark("authors"),
+    });
     this.introduce();
     this.watch();
     element.classList.add("ink-surface");
@@ -78,6 +89,7 @@ export class Session {
 
   /** Runs an editing command. */
   command(name: string, args: unknown): void {
+    if (name === "showAuthors") return this.showAuthors(record(args));
     const editor = this.surface?.editor;
     if (editor) runCommand(editor, name, args);
   }
@@ -112,6 +124,18 @@ export class Session {
     else this.refuse("You may not rename this document.");
   }
 
+  /** What this window holds, as ProseMirror's JSON. */
+  content(): string {
+    if (this.surface === null) return "";
+    return JSON.stringify(this.surface.editor?.getJSON() ?? yXmlFragmentToProsemirrorJSON(this.fragment));
+  }
+
+  /** Makes a new document of what this window holds. */
+  keepCopy(title: string): Promise<KeepAnswer> {
+    const { body, margin } = this.link;
+    return keepAsNew({ body, margin }, title, { ...this.transport, user: this.user });
+  }
+
   /** Name or colour changed. */
   setUser(user: User): void {
     Object.assign(this.user, user, { color: colorOf(user.id, user.color) });
@@ -134,6 +158,7 @@ export class Session {
     for (const done of this.cleanUp) done();
     this.decisions.lost();
     this.suggestions.stop();
+    this.authors.stop();
     this.surface?.close();
     this.surface = null;
     this.link.close();
@@ -150,6 +175,12 @@ export class Session {
     this.link.awareness.setLocalStateField("user", { id, name, color, kind: "human" });
   }
 
+  private showAuthors(args: Record<string, unknown>): void {
+    if (this.surface === null) return;
+    if (this.surface.editor === null) return void this.refuse("Who wrote what cannot be shown in a document that can only be read as a whole.");
+    this.authors.show(args["on"] === true, some(args["only"]) ?? null);
+  }
+
   private refuse(message: string): string {
     this.emit({ type: "notice", level: "warning", message });
     return "";
@@ -164,11 +195,12 @@ export class Session {
     const { body, awareness } = this.link;
     const onText = (): void => {
       this.cards.textChanged();
-      this.mark("cards", "selection", "toolbar");
+      this.authors.textChanged();
+      this.mark("cards", "selection", "toolbar", "authors");
     };
     const onTitle = (): void => this.mark("title");
     const onPeople = (): void => this.mark("people", "cards");
-    const onLayout = (): void => this.mark("cards", "selection");
+    const onLayout = (): void => this.mark("cards", "selection", "authors");
     const onClick = (event: MouseEvent): void => {
       const href = linkAt(event.target);
       if (href === null) return;
@@ -210,9 +242,10 @@ export class Session {
       fragment: this.fragment,
       presence: { awareness, fragment: this.fragment, shownElsewhere: () => this.suggestions.writers() },
       suggestions: this.suggestions,
+      authors: this.authors,
       placeholder: this.options.placeholder ?? "Write, or press Ctrl+J to ask an AI peer",
       editable: mayWrite,
-      onChange: () => this.mark("toolbar", "selection"),
+      onChange: () => this.mark("toolbar", "selection", "authors"),
       onAsk: () => this.emit({ type: "askShortcut" }),
       onFollow: (href) => void this.follow(href),
       onNotice: (level, message) => this.emit({ type: "notice", level, message }),
@@ -237,6 +270,7 @@ export class Session {
     }
     if (due.has("cards")) this.tell({ type: "cards", cards: this.cards.cards(this.user.id, (position) => this.topOf(position)) });
     if (due.has("selection")) this.tellSelection();
+    if (due.has("authors") && (this.authors.on || this.last.has("authors"))) this.tell(this.authors.event(surface.editor?.view));
   }
 
   private draw(due: ReadonlySet<Dirty>): void {
@@ -245,23 +279,24 @@ export class Session {
     if (due.has("toolbar") || due.has("selection")) publishCaret(view, { awareness: this.link.awareness, fragment: this.fragment, shownElsewhere: () => new Set() });
     // Drawing around the caret would end a composition (IME): it waits until that is over, which is a change.
     if (view.composing) {
-      for (const late of ["cards", "people"] as const) if (due.has(late)) this.dirty.add(late);
+      for (const late of ["cards", "people", "authors"] as const) if (due.has(late)) this.dirty.add(late);
       return;
     }
     this.surface?.readInput();
     try {
       if (due.has("cards")) this.suggestions.refresh(view);
       if (due.has("people")) refreshPresence(view);
+      if (due.has("authors")) this.authors.refresh(view);
     } catch (error) {
       console.warn("carets and proposals could not be drawn", reason(error));
     }
   }
 
   private tellStatus(): void {
-    const { connection, saved, storage, role, mayWrite } = this.link;
+    const { connection, saved, storage, role, ended, mayWrite } = this.link;
     this.surface?.setEditable(mayWrite);
     if (role !== null) this.element.dataset["role"] = role;
-    this.tell({ type: "status", connection, saved, ...(storage === undefined ? {} : { storage }), role });
+    this.tell({ type: "status", connection, saved, ...(storage === undefined ? {} : { storage }), role, ...(ended === null ? {} : { ended }) });
   }
 
   private tellSelection(): void {

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use crate::browser;
 use crate::doc_list::DocList;
 use crate::editor_view::EditorView;
+use crate::models_page::ModelsPage;
 use crate::notices::NoticeList;
 use crate::route::Route;
 use crate::state::Shell;
@@ -53,6 +54,7 @@ fn App() -> impl IntoView {
         {move || match route.get() {
             Route::List => view! { <DocList /> }.into_any(),
             Route::Document(id) => view! { <EditorView doc=id /> }.into_any(),
+            Route::Models => view! { <ModelsPage /> }.into_any(),
         }}
         <NoticeList />
     }

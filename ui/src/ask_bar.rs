@@ -6,7 +6,9 @@ use leptos::prelude::*;
 
 use crate::browser;
 use crate::editor::{self, Ask};
+use crate::events::Person;
 use crate::icon::{Icon, icon};
+use crate::leaving::{Leaving, WouldLeave};
 use crate::places::{self, Corner, Size};
 use crate::server;
 use crate::state::{Session, Shell};
@@ -154,8 +156,9 @@ fn OpenBar() -> impl IntoView {
             None
         }
     });
+    let leaving = Leaving::new(session, to);
     let ask = Callback::new(move |kind: &'static str| {
-        if obstacle.with_untracked(Option::is_some) {
+        if obstacle.with_untracked(Option::is_some) || leaving.holds(kind) {
             return;
         }
         let asked = editor::ask(&Ask {
@@ -210,6 +213,7 @@ fn OpenBar() -> impl IntoView {
             {move || obstacle.get().map(|words| view! { <p class="ask-obstacle" role="status" data-testid="ask-obstacle">{icon(Icon::Info)} <span>{words}</span></p> })}
             <Quick blocked=Signal::derive(move || obstacle.with(Option::is_some)) ask />
             <Foot to />
+            <WouldLeave leaving ask />
         </div>
     }
 }
@@ -236,6 +240,15 @@ fn Quick(blocked: Signal<bool>, ask: Callback<&'static str>) -> impl IntoView {
     view! { <div class="ask-kinds" role="group" aria-label="Ask for">{kinds.into_iter().collect_view()}</div> }
 }
 
+/// An AI's name, and where it runs if that is not here.
+fn named(peer: &Person) -> String {
+    let name = words::ai_name(peer);
+    match peer.device.as_deref().filter(|device| device.starts_with("on ")) {
+        Some(place) => format!("{name}, {place}"),
+        None => name.to_owned(),
+    }
+}
+
 /// What it is about, and who is asked.
 #[component]
 fn Foot(to: RwSignal<String>) -> impl IntoView {
@@ -253,7 +266,7 @@ fn Foot(to: RwSignal<String>) -> impl IntoView {
         session
             .ai_peers()
             .iter()
-            .map(|peer| (peer.id.clone(), words::ai_name(peer).to_owned()))
+            .map(|peer| (peer.id.clone(), named(peer)))
             .collect::<Vec<_>>()
     });
     view! {
@@ -266,7 +279,7 @@ fn Foot(to: RwSignal<String>) -> impl IntoView {
                     [(_, name)] => view! { <span class="ask-peer">{name.clone()}</span> }.into_any(),
                     several => view! {
                         <select aria-label="Which AI" data-testid="ask-peer" on:change=move |event| to.set(event_target_value(&event))>
-                            <option value="">"Whichever is free"</option>
+                            <option value="">"Whichever fits"</option>
                             {several.iter().map(|(id, name)| view! { <option value=id.clone()>{name.clone()}</option> }).collect_view()}
                         </select>
                     }.into_any(),

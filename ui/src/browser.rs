@@ -43,6 +43,17 @@ pub(crate) fn now() -> f64 {
     js_sys::Date::now()
 }
 
+/// Milliseconds as the API takes them.
+pub(crate) fn whole(milliseconds: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "moments of our time are far below 2^53 and above 0"
+    )]
+    let whole = milliseconds.max(0.0) as u64;
+    whole
+}
+
 /// "3 minutes ago", or a date.
 pub(crate) fn moment_words(moment: &Moment) -> String {
     let then = match moment {
@@ -57,6 +68,19 @@ pub(crate) fn moment_words(moment: &Moment) -> String {
             .to_locale_date_string(&language, &options)
             .into()
     })
+}
+
+/// Day and time, in the person's language; empty where it cannot be read.
+pub(crate) fn exact_moment(moment: &Moment) -> String {
+    let date = match moment {
+        Moment::Millis(then) => js_sys::Date::new(&(*then).into()),
+        Moment::Text(text) => js_sys::Date::new(&text.as_str().into()),
+    };
+    if date.get_time().is_nan() {
+        return String::new();
+    }
+    let language = window().navigator().language().unwrap_or_else(|| "en".to_owned());
+    date.to_locale_string(&language, &JsValue::UNDEFINED).into()
 }
 
 /// Follows a media query for as long as the page lives: for the shell's own state, not for components.

@@ -117,6 +117,9 @@ pub(crate) fn DocList() -> impl IntoView {
         <header class="bar list-bar">
             <span class="brand">{mark()} "Inkling"</span>
             <span class="spring"></span>
+            {move || shell.may_manage().then(|| view! {
+                <a class="quiet" href=Route::Models.hash() aria-label="Settings: models" title="Settings: models" data-testid="models-link">{icon(Icon::Chip)}</a>
+            })}
             <ThemeToggle />
         </header>
         <main class="list" id="list">

@@ -38,6 +38,10 @@ extern "C" {
     async fn js_save_text(name: &str, text: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_namespace = inkling, js_name = api, catch)]
     async fn js_api(method: &str, path: &str, body: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_namespace = inkling, js_name = content)]
+    fn js_content() -> String;
+    #[wasm_bindgen(js_namespace = inkling, js_name = keepCopy, catch)]
+    async fn js_keep_copy(title: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_namespace = inkling, js_name = platform)]
     fn js_platform() -> String;
 }
@@ -147,6 +151,30 @@ pub(crate) async fn save_text(name: &str, text: &str) -> SaveAnswer {
     read(js_save_text(name, text).await).unwrap_or_default()
 }
 
+/// What became of keeping the window's copy as a document of its own: its id, or words for the person.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct KeepAnswer {
+    pub(crate) doc: Option<String>,
+    pub(crate) message: Option<String>,
+}
+
+/// Makes a new document of what this window holds of the open one.
+pub(crate) async fn keep_copy(title: &str) -> KeepAnswer {
+    read(js_keep_copy(title).await).unwrap_or_default()
+}
+
+/// What this window holds of the open document, as Markdown; the relay is not asked.
+pub(crate) fn markdown_here() -> Option<String> {
+    let root: crdt::Node = serde_json::from_str(&js_content()).ok()?;
+    Some(crdt::markdown::write(&root.content))
+}
+
+/// Leaves the open document without a question about what is not saved.
+pub(crate) fn close() {
+    js_close();
+}
+
 /// A document's text as Markdown.
 pub(crate) async fn markdown(doc: &str) -> Result<String, ApiError> {
     let path = format!("/documents/{}/markdown", route::encode(doc));
@@ -160,8 +188,20 @@ pub(crate) fn is_desktop() -> bool {
 
 /// Calls the REST API; `path` below `/api/v1`.
 async fn api(method: &str, path: &str, body: Option<Value>) -> ApiAnswer {
+    let path = &signed(path);
     let body = body.map_or(JsValue::NULL, |body| JsValue::from_str(&body.to_string()));
     read(js_api(method, path, &body).await).unwrap_or_default()
+}
+
+/// The path with who asks, as the socket says it too: versions, links and edits are put down to that name.
+fn signed(path: &str) -> String {
+    let user = browser::recall(crate::state::USER).and_then(|json| serde_json::from_str::<User>(&json).ok());
+    let Some(user) = user else {
+        return path.to_owned();
+    };
+    let mark = if path.contains('?') { '&' } else { '?' };
+    let (id, name) = (route::encode(&user.id), route::encode(&user.name));
+    format!("{path}{mark}user={id}&name={name}")
 }
 
 /// `GET`, read as JSON.
@@ -172,6 +212,11 @@ pub(crate) async fn get<T: DeserializeOwned>(path: &str) -> Result<T, ApiError> 
 /// `POST`, its answer read as JSON.
 pub(crate) async fn post<T: DeserializeOwned>(path: &str, body: Value) -> Result<T, ApiError> {
     api("POST", path, Some(body)).await.into_json()
+}
+
+/// `PUT`, its answer read as JSON.
+pub(crate) async fn put<T: DeserializeOwned>(path: &str, body: Value) -> Result<T, ApiError> {
+    api("PUT", path, Some(body)).await.into_json()
 }
 
 /// Renames a document that is not open.

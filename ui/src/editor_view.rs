@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::ask_bar::{AskBar, AskBubble};
+use crate::authors_bar::AuthorsBar;
 use crate::browser;
 use crate::editor;
 use crate::header::Header;
@@ -14,7 +15,9 @@ use crate::icon::{Icon, icon, mark};
 use crate::link_bubble::LinkBubble;
 use crate::link_dialog::LinkDialog;
 use crate::margin::Margin;
+use crate::parted::{PartedBanner, PartedDialog};
 use crate::preview_dialog::PreviewDialog;
+use crate::privacy_dialog::PrivacyDialog;
 use crate::route::{self, Route};
 use crate::server::Document;
 use crate::state::{Session, Shell};
@@ -32,12 +35,15 @@ enum Found {
 }
 
 /// The parts of the page that F6 leads through, in their order.
-const REGIONS: [&str; 5] = [
+const REGIONS: [&str; 8] = [
     ".doc-bar",
     ".format-bar",
+    ".authors-bar",
+    ".parted",
     ".ProseMirror",
     ".margin",
     ".status-bar",
+    ".toasts",
 ];
 
 /// The page at `#/d/{id}`.
@@ -106,6 +112,8 @@ fn Workspace() -> impl IntoView {
         <div class="tops">
             <Header />
             <FormatBar />
+            <AuthorsBar />
+            <PartedBanner />
             {move || storage().map(|words| view! {
                 <p class="banner" role="alert" data-testid="storage-banner">{icon(Icon::Problem)} <span>{words}</span></p>
             })}
@@ -120,7 +128,9 @@ fn Workspace() -> impl IntoView {
         <AskBar />
         <LinkDialog />
         <PreviewDialog />
+        <PrivacyDialog />
         <VersionsDialog />
+        <PartedDialog />
     }
 }
 

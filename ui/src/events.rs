@@ -4,6 +4,8 @@
 
 use serde::Deserialize;
 
+use crate::authors::Authors;
+
 mod card;
 mod person;
 
@@ -37,6 +39,8 @@ pub enum EditorEvent {
     },
     /// The selection moved.
     Selection(Selection),
+    /// Who wrote what, while that is shown.
+    Authors(Authors),
     /// The shortcut for asking was pressed in the text.
     AskShortcut,
     /// Words for the person.
@@ -160,6 +164,31 @@ pub struct LinkStatus {
     pub storage: Option<String>,
     /// None until the relay has said it.
     pub role: Option<Role>,
+    /// The relay has ended it for good; this window keeps what it has.
+    pub ended: Option<Ended>,
+}
+
+/// Why the relay does not let this window go on with the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Ended {
+    /// What has happened.
+    pub why: EndedWhy,
+    /// The relay's words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// What has happened to a document or to the right to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndedWhy {
+    /// The relay has a document of that name with another history.
+    Replaced,
+    /// The relay has none of that name any more.
+    Gone,
+    /// The right was taken away, or has run out.
+    #[default]
+    Refused,
 }
 
 /// Where a selection is on the screen, in CSS px of the viewport.
@@ -260,8 +289,22 @@ mod tests {
                 saved: Saved::Unsaved,
                 storage: None,
                 role: Some(Role::Suggester),
+                ended: None,
             })
         );
+        let ended = parse(
+            r#"{"type":"status","connection":"offline","saved":"unsaved","role":"editor","ended":{"why":"replaced","message":"epoch: x"}}"#,
+        );
+        assert!(matches!(
+            ended,
+            Ok(EditorEvent::Status(LinkStatus {
+                ended: Some(Ended {
+                    why: EndedWhy::Replaced,
+                    ..
+                }),
+                ..
+            }))
+        ));
         let selection = parse(
             r#"{"type":"selection","empty":false,"text":"words","rect":{"top":1.5,"left":2,"bottom":3},"focused":true}"#,
         );

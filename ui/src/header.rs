@@ -5,6 +5,7 @@ use leptos::html;
 use leptos::prelude::*;
 
 use crate::app::ThemeToggle;
+use crate::authors_bar;
 use crate::editor;
 use crate::events::Role;
 use crate::icon::{Icon, icon};
@@ -53,6 +54,10 @@ fn MoreMenu() -> impl IntoView {
     view! {
         <Popup name="more" label="More" class="quiet" opens=Opens::Menu at_end=true face=|| icon(Icon::More)>
             <MenuItem name="versions" run=Callback::new(move |()| session.looking_back.set(true))>{icon(Icon::Undo)} "Versions…"</MenuItem>
+            <MenuItem name="authors" run=Callback::new(move |()| authors_bar::toggle(session))>
+                {icon(Icon::Authors)} {move || if session.authors.with(Option::is_some) { "Hide who wrote what" } else { "Show who wrote what" }}
+            </MenuItem>
+            <MenuItem name="privacy-settings" run=Callback::new(move |()| session.leaving.set(true))>{icon(Icon::Info)} "What may leave this machine…"</MenuItem>
             <MenuItem name="save-markdown" run=save>{icon(Icon::Document)} "Save as Markdown"</MenuItem>
             <MenuItem name="copy-markdown" run=copy>{icon(Icon::Copy)} "Copy as Markdown"</MenuItem>
         </Popup>

@@ -19,7 +19,7 @@ macro_rules! icons {
 }
 
 icons! {
-    Back = "back", Bold = "bold", Brainstorm = "brainstorm", Bullets = "bullets", Cards = "cards", Check = "check",
+    Authors = "authors", Back = "back", Bold = "bold", Brainstorm = "brainstorm", Bullets = "bullets", Cards = "cards", Check = "check",
     Chevron = "chevron", Chip = "chip", Close = "close", Code = "code", CodeBlock = "code-block",
     Connected = "connected", Continue = "continue", Copy = "copy", DeviceSaved = "device-saved",
     Document = "document", Info = "info", Italic = "italic", Link = "link", Locate = "locate", Moon = "moon",

@@ -16,13 +16,16 @@
 
 pub mod address;
 pub mod announce;
+pub mod authors;
 pub mod cards;
 pub mod compare;
 pub mod events;
 pub mod layout;
+pub mod models;
 pub mod names;
 pub mod people;
 pub mod places;
+pub mod privacy;
 pub mod route;
 pub mod search;
 pub mod server;
@@ -31,15 +34,21 @@ pub mod versions;
 pub mod words;
 
 #[cfg(target_arch = "wasm32")]
+mod add_model;
+#[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
 mod ask_bar;
+#[cfg(target_arch = "wasm32")]
+mod authors_bar;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 #[cfg(target_arch = "wasm32")]
 mod card;
 #[cfg(target_arch = "wasm32")]
 mod dialog;
+#[cfg(target_arch = "wasm32")]
+mod diff_view;
 #[cfg(target_arch = "wasm32")]
 mod doc_list;
 #[cfg(target_arch = "wasm32")]
@@ -51,7 +60,11 @@ mod header;
 #[cfg(target_arch = "wasm32")]
 mod history;
 #[cfg(target_arch = "wasm32")]
+mod history_way_back;
+#[cfg(target_arch = "wasm32")]
 mod icon;
+#[cfg(target_arch = "wasm32")]
+mod leaving;
 #[cfg(target_arch = "wasm32")]
 mod link_bubble;
 #[cfg(target_arch = "wasm32")]
@@ -65,17 +78,29 @@ mod menu;
 #[cfg(target_arch = "wasm32")]
 mod model_report;
 #[cfg(target_arch = "wasm32")]
+mod model_row;
+#[cfg(target_arch = "wasm32")]
+mod models_page;
+#[cfg(target_arch = "wasm32")]
 mod notices;
 #[cfg(target_arch = "wasm32")]
 mod open_link;
+#[cfg(target_arch = "wasm32")]
+mod parted;
 #[cfg(target_arch = "wasm32")]
 mod people_bar;
 #[cfg(target_arch = "wasm32")]
 mod preview_dialog;
 #[cfg(target_arch = "wasm32")]
+mod privacy_dialog;
+#[cfg(target_arch = "wasm32")]
+mod self_test;
+#[cfg(target_arch = "wasm32")]
 mod share;
 #[cfg(target_arch = "wasm32")]
 mod share_links;
+#[cfg(target_arch = "wasm32")]
+mod share_row;
 #[cfg(target_arch = "wasm32")]
 mod state;
 #[cfg(target_arch = "wasm32")]

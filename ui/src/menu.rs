@@ -130,6 +130,12 @@ fn Opened(
             let _gone = panel.focus();
         }
     });
+    let resized = window_event_listener(ev::resize, move |_| {
+        if let (Some(button), Some(panel)) = (button.get_untracked(), panel.get_untracked()) {
+            corner.set(beside(&button, &panel, at_end));
+        }
+    });
+    on_cleanup(move || resized.remove());
     let on_key = move |event: ev::KeyboardEvent| {
         let Some(panel) = panel.get_untracked().filter(|_| opens == Opens::Menu) else {
             return;

@@ -4,6 +4,8 @@ use leptos::prelude::*;
 
 use crate::events::Person;
 use crate::icon::{Icon, icon};
+use crate::route::Route;
+use crate::self_test::SelfTest;
 use crate::server::{Device, Model};
 use crate::state::{Session, Shell};
 use crate::words;
@@ -46,6 +48,10 @@ pub(crate) fn ModelReport() -> impl IntoView {
                 Some(models) => models.into_iter().map(|model| view! { <ModelFacts model=model /> }).collect_view().into_any(),
             }}
             {move || guests().into_iter().map(|peer| view! { <GuestFacts peer=peer /> }).collect_view()}
+            {move || shell.may_manage().then(|| view! {
+                <a class="text-button report-manage" href=Route::Models.hash() data-testid="manage-models">"Add and remove models…"</a>
+            })}
+            <SelfTest />
             <p class="report-note">"It runs where it is said here, and its suggestions enter the text only when a person accepts them."</p>
         </div>
     }

@@ -11,12 +11,20 @@ use crate::state::Shell;
 /// How long a notice stays that nobody has to act on.
 const STAY: Duration = Duration::from_secs(7);
 
+/// What can be done about a notice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Action {
+    words: &'static str,
+    run: Callback<()>,
+}
+
 /// A notice on the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Toast {
     number: u64,
     level: Level,
     message: String,
+    action: Option<Action>,
 }
 
 /// The notices that are shown, and what is said aloud.
@@ -41,7 +49,21 @@ impl Notices {
 
     /// Shows words. Errors stay until they are put away, the others go by themselves.
     pub(crate) fn tell(self, level: Level, message: impl Into<String>) {
-        let message = message.into();
+        self.show(level, message.into(), None);
+    }
+
+    /// Shows words and a button that does something about them; stays until one of both is put away.
+    pub(crate) fn offer(
+        self,
+        level: Level,
+        message: impl Into<String>,
+        words: &'static str,
+        run: Callback<()>,
+    ) {
+        self.show(level, message.into(), Some(Action { words, run }));
+    }
+
+    fn show(self, level: Level, message: String, action: Option<Action>) {
         // Said in one place only: a notice that were a live region of its own would be read twice.
         if level == Level::Error {
             self.alarm.set(message.clone());
@@ -56,11 +78,12 @@ impl Notices {
                 number,
                 level,
                 message,
+                action,
             });
             let surplus = toasts.len().saturating_sub(4);
             toasts.drain(..surplus);
         });
-        if level != Level::Error {
+        if level != Level::Error && action.is_none() {
             set_timeout(move || self.put_away(number), STAY);
         }
     }
@@ -109,6 +132,9 @@ fn Notice(toast: Toast) -> impl IntoView {
         <div class="toast" data-level=name data-testid="notice">
             {icon(picture)}
             <p>{toast.message}</p>
+            {toast.action.map(|Action { words, run }| view! {
+                <button type="button" class="text-button" data-testid="notice-action" on:click=move |_| { notices.put_away(number); run.run(()); }>{words}</button>
+            })}
             <button class="quiet small" aria-label="Put this notice away" on:click=move |_| notices.put_away(number)>
                 {icon(Icon::Close)}
             </button>

@@ -122,7 +122,12 @@ fn PersonRow(person: Person) -> impl IntoView {
         PeerKind::Human => vec![if person.is_self { "You" } else { "Person" }.to_owned()],
         PeerKind::Ai => {
             let doing = words::activity(person.ai.as_ref()).unwrap_or("ready").to_owned();
+            let model = person
+                .model
+                .clone()
+                .filter(|model| model != words::ai_name(&person));
             let known = [
+                model,
                 person.quantisation.clone(),
                 person.device.clone(),
                 person.licence.clone(),

@@ -1,4 +1,4 @@
-//! Which page the address names: `#/` is the list of documents, `#/d/{id}` a document.
+//! Which page the address names: `#/` is the list of documents, `#/d/{id}` a document, `#/settings/models` the models.
 
 /// A page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,7 +8,12 @@ pub enum Route {
     List,
     /// One document, by its id.
     Document(String),
+    /// The models on the relay's machine.
+    Models,
 }
+
+/// What follows the `#` of [`Route::Models`].
+const MODELS: &str = "/settings/models";
 
 impl Route {
     /// Reads the part of an address from `#` on; what names nothing is the list.
@@ -16,6 +21,9 @@ impl Route {
     pub fn parse(hash: &str) -> Self {
         let path = hash.strip_prefix('#').unwrap_or(hash);
         let path = path.split(['?', '#']).next().unwrap_or_default();
+        if path.trim_end_matches('/') == MODELS {
+            return Self::Models;
+        }
         match path.strip_prefix("/d/").map(|id| id.trim_end_matches('/')) {
             Some(id) if !id.is_empty() && !id.contains('/') => Self::Document(decode(id)),
             _ => Self::List,
@@ -27,6 +35,7 @@ impl Route {
     pub fn hash(&self) -> String {
         match self {
             Self::List => "#/".to_owned(),
+            Self::Models => format!("#{MODELS}"),
             Self::Document(id) => format!("#/d/{}", encode(id)),
         }
     }
@@ -84,6 +93,8 @@ mod tests {
             assert_eq!(Route::parse(list), Route::List, "{list}");
         }
         assert_eq!(Route::List.hash(), "#/");
+        assert_eq!(Route::parse(&Route::Models.hash()), Route::Models);
+        assert_eq!(Route::parse("#/settings/models/?key=x"), Route::Models);
     }
 
     #[test]

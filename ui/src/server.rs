@@ -43,6 +43,7 @@ pub fn link_words(host: &str, state: Option<&str>) -> String {
     match state {
         Some("connected") => format!("In sync with {host}"),
         Some("refused") => format!("{host} refuses the link"),
+        Some("replaced") => format!("{host} has another document by now: this one is your own"),
         _ => format!("{host} is not reached"),
     }
 }
@@ -326,6 +327,7 @@ mod tests {
         assert_eq!(host("https://other.example:44/x/#/d/1"), "other.example:44");
         assert_eq!(link_words("h", Some("connected")), "In sync with h");
         assert!(link_words("h", Some("refused")).contains("refuses"));
+        assert!(link_words("h", Some("replaced")).contains("your own"));
         assert!(link_words("h", None).contains("not reached"));
     }
 

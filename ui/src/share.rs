@@ -33,7 +33,14 @@ pub(crate) fn Share() -> impl IntoView {
         <Popup name="share" label="Share" class="button compact" opens=Opens::Panel at_end=true face=|| view! { {icon(Icon::Share)} <span class="wide-only">"Share"</span> }>
             <h2>"Share this document"</h2>
             {move || match link() {
-                Some(link) => view! { <LinkField link=link /> }.into_any(),
+                Some(link) => {
+                    let words = if link.contains("?key=") {
+                        "Whoever has this link can open the document with the same rights as you: it contains your key."
+                    } else {
+                        "Whoever can reach this server can open the document with this link."
+                    };
+                    view! { <LinkField link=link words name="share-link" /> }.into_any()
+                }
                 None => view! {
                     <p>"This document is only on this device. To write with others, create it on an Inkling server and open its link here: Documents, Open a link."</p>
                 }.into_any(),
@@ -60,12 +67,19 @@ fn page_link(doc: &str) -> String {
     format!("{origin}{path}{}{query}", Route::Document(doc.to_owned()).hash())
 }
 
+/// A link that can be read, selected and copied.
 #[component]
-fn LinkField(link: String) -> impl IntoView {
+pub(crate) fn LinkField(
+    /// The link.
+    link: String,
+    /// What is said above it.
+    words: &'static str,
+    /// `data-testid` of the field.
+    name: &'static str,
+) -> impl IntoView {
     let shell = expect_context::<Shell>();
     let field = NodeRef::<html::Input>::new();
     let link = StoredValue::new(link);
-    let with_key = link.with_value(|link| link.contains("?key="));
     let copy = move |_| {
         spawn_local(async move {
             if browser::copy(&link.get_value()).await {
@@ -80,14 +94,10 @@ fn LinkField(link: String) -> impl IntoView {
         });
     };
     view! {
-        <p>{if with_key {
-            "Whoever has this link can open the document with the same rights as you: it contains your key."
-        } else {
-            "Whoever can reach this server can open the document with this link."
-        }}</p>
+        <p>{words}</p>
         <div class="copy-field">
-            <input node_ref=field type="text" readonly aria-label="Link to this document" data-testid="share-link" prop:value=link.get_value() />
-            <button type="button" class="button primary" data-testid="copy-link" on:click=copy>{icon(Icon::Copy)} "Copy"</button>
+            <input node_ref=field type="text" readonly aria-label=words data-testid=name prop:value=link.get_value() />
+            <button type="button" class="button primary" data-testid=format!("{name}-copy") on:click=copy>{icon(Icon::Copy)} "Copy"</button>
         </div>
     }
 }

@@ -7,6 +7,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::announce;
+use crate::authors::Authors;
 use crate::browser;
 use crate::cards;
 use crate::editor;
@@ -19,9 +20,10 @@ use crate::notices::Notices;
 use crate::route;
 use crate::server::{Document, ServerStatus};
 use crate::theme::Theme;
+use crate::words;
 
 /// Where the browser keeps who sits here.
-const USER: &str = "inkling.user";
+pub(crate) const USER: &str = "inkling.user";
 /// Where the browser keeps the chosen theme.
 const THEME: &str = "inkling.theme";
 /// Where the browser keeps that the hint about the name was put away.
@@ -112,6 +114,14 @@ impl Shell {
         self.name_hint.set(false);
     }
 
+    /// Does the relay's machine belong to this person, as far as the relay has said?
+    pub(crate) fn may_manage(self) -> bool {
+        self.server.with(|status| {
+            let role = status.as_ref().and_then(|status| status.role);
+            role == Some(Role::Owner)
+        })
+    }
+
     /// Asks the relay how it is.
     pub(crate) fn look_at_server(self) {
         spawn_local(async move {
@@ -151,8 +161,14 @@ pub(crate) struct Session {
     pub(crate) selection: RwSignal<Selection>,
     /// The ask bar is open.
     pub(crate) asking: RwSignal<bool>,
+    /// What may leave this machine is shown.
+    pub(crate) leaving: RwSignal<bool>,
     /// The versions are shown.
     pub(crate) looking_back: RwSignal<bool>,
+    /// Who wrote what, while it is shown.
+    pub(crate) authors: RwSignal<Option<Authors>>,
+    /// It is asked what becomes of this window's copy.
+    pub(crate) parting: RwSignal<bool>,
     /// The link dialog is open.
     pub(crate) linking: RwSignal<bool>,
     /// The margin is open where it has no room of its own.
@@ -187,7 +203,10 @@ impl Session {
                 ..Selection::default()
             }),
             asking: RwSignal::new(false),
+            leaving: RwSignal::new(false),
             looking_back: RwSignal::new(false),
+            authors: RwSignal::new(None),
+            parting: RwSignal::new(false),
             linking: RwSignal::new(false),
             drawer: RwSignal::new(false),
             focused: RwSignal::new(None),
@@ -216,13 +235,24 @@ impl Session {
             EditorEvent::Toolbar(toolbar) => self.toolbar.set(toolbar),
             EditorEvent::People { people } => self.people.set(people),
             EditorEvent::Cards { cards } => self.hear_cards(cards),
-            EditorEvent::Status(link) => self.link.set(link),
+            EditorEvent::Status(link) => self.hear_status(link),
+            EditorEvent::Authors(authors) => self.authors.set(authors.shown.then_some(authors)),
             EditorEvent::Title { title } => self.title.set(title),
             EditorEvent::Selection(selection) => self.selection.set(selection),
             EditorEvent::AskShortcut => self.asking.set(true),
             EditorEvent::Notice(notice) => self.shell.notices.tell(notice.level, notice.message),
             EditorEvent::Unknown => {}
         }
+    }
+
+    fn hear_status(self, link: LinkStatus) {
+        let before = self.link.with_untracked(|link| link.role);
+        if let (Some(before), Some(now)) = (before, link.role)
+            && before != now
+        {
+            self.shell.notices.tell(Level::Info, words::new_role(now));
+        }
+        self.link.set(link);
     }
 
     fn hear_cards(self, cards: Vec<Card>) {

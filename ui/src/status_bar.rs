@@ -8,6 +8,7 @@ use crate::events::Connection;
 use crate::icon::{Icon, icon};
 use crate::menu::{Opens, Popup};
 use crate::model_report::ModelReport;
+use crate::privacy;
 use crate::server;
 use crate::state::{Session, Shell};
 use crate::words::{self, SavedLook};
@@ -46,7 +47,8 @@ pub(crate) fn StatusBar() -> impl IntoView {
                 .and_then(|ai| ai.tokens_per_second)
                 .filter(|speed| *speed > 0.0)
                 .map(words::speed);
-            [peer.device.clone(), speed]
+            let runs = shell.server.with(|status| privacy::runs(peer, status.as_ref()));
+            [runs, speed]
                 .into_iter()
                 .flatten()
                 .filter(|words| !words.is_empty())

@@ -2,6 +2,10 @@
 
 use serde::Deserialize;
 
+mod blocks;
+
+pub use blocks::{Block, BlockChange};
+
 use crate::events::{Named, Role};
 use crate::server::Moment;
 
@@ -35,14 +39,41 @@ impl Version {
             _ => "Kept by itself".to_owned(),
         }
     }
+
+    /// Its number, moment and author in one line: "Version 3 · yesterday · Ann".
+    #[must_use]
+    pub fn facts(&self, moment: &str) -> String {
+        let who = self.by.name.trim();
+        let parts = [
+            format!("Version {}", self.number),
+            moment.to_owned(),
+            who.to_owned(),
+        ];
+        parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" · ")
+    }
+
+    /// The reason that was given, with a capital at its beginning.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let why = self.why.as_deref()?.trim();
+        let mut letters = why.chars();
+        let first = letters.next()?;
+        Some(first.to_uppercase().chain(letters).collect())
+    }
 }
 
 /// How two states differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Difference {
     /// The whole text, in pieces.
     pub text: Vec<Piece>,
+    /// The blocks that differ, in the order of the later state.
+    pub blocks: Vec<BlockChange>,
 }
 
 /// A piece of a compared text.
@@ -67,10 +98,16 @@ pub enum Change {
 }
 
 impl Difference {
-    /// Is there none?
+    /// Is there none, in the words and in the blocks?
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.text.iter().all(|piece| piece.change == Change::Equal)
+        self.blocks.is_empty() && self.text.iter().all(|piece| piece.change == Change::Equal)
+    }
+
+    /// Are the words the same, and only what they stand in is not?
+    #[must_use]
+    pub fn is_of_form_only(&self) -> bool {
+        !self.is_none() && self.text.iter().all(|piece| piece.change == Change::Equal)
     }
 }
 
@@ -135,13 +172,23 @@ mod tests {
             (versions[0].by.name.as_str(), versions[1].title().as_str()),
             ("Ann", "Kept by itself")
         );
+        assert_eq!(versions[0].facts("yesterday"), "Version 3 · yesterday · Ann");
+        let told = Version {
+            why: Some("before version 2 was restored".into()),
+            ..Version::default()
+        };
+        assert_eq!(told.reason().as_deref(), Some("Before version 2 was restored"));
+        assert_eq!(versions[0].reason(), None);
     }
 
     #[test]
     fn a_difference_is_read() {
-        let body = r#"{"text":[{"change":"equal","text":"a"},{"change":"insert","text":"b"}],"blocks":[{"change":"added","to":1}]}"#;
+        let body = r#"{"text":[{"change":"equal","text":"a"},{"change":"insert","text":"b"}],"blocks":[{"change":"added","to":1,"block":{"type":"paragraph"}}]}"#;
         let difference: Difference = serde_json::from_str(body).unwrap();
-        assert!(!difference.is_none());
+        assert!(!difference.is_none() && !difference.is_of_form_only());
+        let body = r#"{"text":[{"change":"equal","text":"a"}],"blocks":[{"change":"moved","from":0,"to":1,"block":{"type":"paragraph"}}]}"#;
+        let difference: Difference = serde_json::from_str(body).unwrap();
+        assert!(difference.is_of_form_only() && !difference.is_none());
         assert!(Difference::default().is_none());
     }
 

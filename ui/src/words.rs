@@ -1,7 +1,7 @@
 //! Words for states, times and figures, in one place so that they agree everywhere.
 
 use crate::events::{
-    AiActivity, AiState, Card, CardState, Connection, LinkStatus, Person, ProposalKind, Saved, Stats,
+    AiActivity, AiState, Card, CardState, Connection, LinkStatus, Person, ProposalKind, Role, Saved, Stats,
 };
 
 /// What is shown for a document without a title.
@@ -31,6 +31,19 @@ pub fn ago(then_ms: f64, now_ms: f64) -> Option<String> {
         _ if past < 2.0 * DAY => Some("yesterday".to_owned()),
         _ if past < 14.0 * DAY => Some(count(DAY, "day")),
         _ => None,
+    }
+}
+
+/// What a person is told whose role has changed while the document is open.
+#[must_use]
+pub fn new_role(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "Your rights have changed: you can read this document now, not change it.",
+        Role::Suggester => {
+            "Your rights have changed: you can read and ask for suggestions now, not change the text."
+        }
+        Role::Editor => "Your rights have changed: you can write in this document now.",
+        Role::Owner => "Your rights have changed: this document is yours now.",
     }
 }
 
@@ -107,14 +120,16 @@ pub fn activity(ai: Option<&AiActivity>) -> Option<&'static str> {
     }
 }
 
-/// The name an AI peer goes by: its model's, where it says it.
+/// The name an AI peer goes by: its model's, where it says it; an engine elsewhere has a name of its own.
 #[must_use]
 pub fn ai_name(person: &Person) -> &str {
-    person
-        .model
+    let is_engine = person
+        .device
         .as_deref()
-        .filter(|model| !model.is_empty())
-        .unwrap_or(&person.name)
+        .is_some_and(|device| device.starts_with("on "));
+    let own = Some(person.name.as_str()).filter(|name| is_engine && !name.is_empty());
+    let model = person.model.as_deref().filter(|model| !model.is_empty());
+    own.or(model).unwrap_or(&person.name)
 }
 
 /// Which of the four pictures goes with the words about saving.
@@ -197,6 +212,7 @@ mod tests {
                         saved: saved_state,
                         storage: storage.clone(),
                         role: None,
+                        ended: None,
                     };
                     for desktop in [false, true] {
                         let (look, words) = saved(&status, desktop);

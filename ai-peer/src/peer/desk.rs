@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crdt::anchor::Outline;
 use crdt::decision;
 use crdt::ids::Identity;
-use crdt::margin::{self, Author, ProposalState, Stats};
+use crdt::margin::{self, Author, ProposalState, Request, Stats};
 use crdt::{Replica, Timestamp};
 use model::Generator;
 use serde_json::Value;
@@ -54,9 +55,34 @@ impl Desk {
         let info = self.generator.info();
         Author {
             quantisation: Some(info.quantisation.clone()),
-            device: Some(info.device.provider.name().to_owned()),
+            device: Some(self.place().to_owned()),
             ..Author::from(&self.identity)
         }
+    }
+
+    /// Where the model runs, for people.
+    pub(super) fn place(&self) -> &str {
+        let device = self.generator.info().device.provider.name();
+        self.config.place.as_deref().unwrap_or(device)
+    }
+
+    /// Tells who is here and what the text is to whoever keeps pieces of both from leaving.
+    pub(super) fn tell(&self, request: &Request) {
+        let Some(known) = &self.config.known else { return };
+        let here = self.body.awareness().others().filter_map(|(_, state)| {
+            let user = &state["user"];
+            (user["kind"] != "ai").then(|| user["name"].as_str().map(str::to_owned))?
+        });
+        let asked = {
+            let txn = self.margin.doc().transact();
+            margin::requests(&txn)
+                .into_iter()
+                .map(|request| request.by.name)
+                .collect::<Vec<_>>()
+        };
+        let names = here.chain(asked).chain([request.by.name.clone()]);
+        let text = Outline::read(&self.body.doc().transact()).text();
+        known.learn(names.filter(|name| !name.trim().is_empty()), text);
     }
 
     /// Changes the margin.

@@ -14,6 +14,7 @@ use yrs::Transact;
 use super::answer::{Answer, doubt};
 use super::asking::{self, News, Prepared, Question};
 use super::desk::Desk;
+use super::further;
 use super::new_id;
 use crate::context::{Scene, Unseen, look};
 use crate::trigger::Held;
@@ -61,6 +62,15 @@ pub(super) enum Progress {
     Ended,
 }
 
+/// How a request came to this peer.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// Why it is this one that answers, for the card.
+    pub(super) why: Option<String>,
+    /// Nobody had named it: another may answer instead, or besides.
+    pub(super) chosen: bool,
+}
+
 /// A request in work.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -72,6 +82,7 @@ pub(super) struct Job {
     /// Body or margin have changed since the last step.
     pub(super) changed: bool,
     request: Request,
+    way: Way,
     claimed: Instant,
     attempt: u32,
     stage: Stage,
@@ -109,7 +120,7 @@ struct Place {
 }
 
 impl Job {
-    pub(super) fn new(request: Request, until: Timestamp) -> Self {
+    pub(super) fn new(request: Request, until: Timestamp, way: Way) -> Self {
         Self {
             held: Held {
                 request: request.id.clone(),
@@ -120,6 +131,7 @@ impl Job {
             echoed: false,
             changed: false,
             request,
+            way,
             claimed: Instant::now(),
             attempt: 0,
             stage: Stage::Reading,
@@ -279,6 +291,7 @@ impl Job {
     /// Looks at the text and has a prompt made of it.
     fn read(&mut self, desk: &Desk, now: Instant) {
         let patient = now < self.claimed + desk.config.body_patience;
+        desk.tell(&self.request);
         let tokens = asking::surroundings(desk, &self.request);
         let scene = match look(desk.body.doc(), &self.request, tokens, patient) {
             Ok(scene) => scene,
@@ -408,6 +421,10 @@ impl Job {
             Ok(summary) => summary,
             Err(words) => {
                 tracing::warn!(request = %self.held.request, error = %words, "no answer");
+                if self.held.proposal.is_none() && further::hand_over(desk, &self.request, &self.way, &words)
+                {
+                    return Progress::Ended;
+                }
                 if let Some(id) = &self.held.proposal {
                     desk.end(id, ProposalState::Failed, None, Some(&words));
                 }
@@ -421,7 +438,7 @@ impl Job {
         let complete = summary.as_ref().is_none_or(|summary| {
             matches!(
                 summary.finish,
-                FinishReason::EndToken | FinishReason::StopString(_)
+                FinishReason::EndToken | FinishReason::Complete | FinishReason::StopString(_)
             )
         });
         answer.ready.push_str(answer.writer.finish(complete));
@@ -445,6 +462,13 @@ impl Job {
         let Some(id) = &self.held.proposal else {
             return Progress::Ended;
         };
+        let (kept, further) = further::ask(desk, &self.request, &self.way, summary.as_ref());
+        let doubt = summary.as_ref().and_then(doubt);
+        let reasons = [kept.or_else(|| self.way.why.clone()), doubt];
+        let rationale = reasons
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| format!("{one} {other}"));
         let ended = desk.write(|txn| {
             // Both or neither: a request that is done has an answer that is complete.
             let confidence = summary
@@ -457,12 +481,15 @@ impl Job {
                     txn,
                     &Proposal {
                         confidence,
-                        rationale: summary.as_ref().and_then(doubt),
+                        rationale: rationale.clone(),
                         ..proposal
                     },
                 );
             }
             margin::finish_request(txn, &self.held.request, &desk.identity.id, id);
+            if let Some(further) = &further {
+                margin::put_request(txn, further);
+            }
             margin::finish_proposal(txn, id, ProposalState::Pending, Some(&stats), full)
         });
         if let Err(MarginError::Ended(_) | MarginError::Unknown(_)) = ended {

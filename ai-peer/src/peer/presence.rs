@@ -1,5 +1,6 @@
 //! What the others see of the peer: who it is, which model, what it does, and its caret.
 
+use model::Provider;
 use serde_json::{Value, json};
 
 use super::desk::Desk;
@@ -14,11 +15,16 @@ pub(super) fn state(desk: &Desk, job: Option<&Job>) -> Value {
         "color": desk.config.color,
         "kind": "ai",
         "model": info.name,
-        "device": info.device.provider.name(),
+        "device": desk.place(),
         "quantisation": info.quantisation,
     });
-    if let (Some(user), Some(licence)) = (user.as_object_mut(), &info.licence) {
-        user.insert("licence".to_owned(), json!(licence));
+    if let Some(user) = user.as_object_mut() {
+        if let Some(licence) = &info.licence {
+            user.insert("licence".to_owned(), json!(licence));
+        }
+        if info.device.provider == Provider::Remote {
+            user.remove("quantisation"); // nobody has told it
+        }
     }
     // One digit: more would be news with every batch.
     let speed = (desk.speed * 10.0).round() / 10.0;

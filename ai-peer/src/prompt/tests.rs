@@ -268,3 +268,173 @@ fn the_window_stays_where_it_was_while_the_text_grows() {
     );
     assert!(longer.starts_with(&last[..20]));
 }
+
+#[test]
+fn a_paragraph_is_asked_for_where_only_a_paragraph_has_a_place() {
+    let shape =
+        |kind, instruction: &str, setting: &Setting| ask(kind, instruction, setting).unwrap().generate.shape;
+    let (inner, announced) = (
+        Some(Shape::Paragraph { announced: false }),
+        Some(Shape::Paragraph { announced: true }),
+    );
+    assert_eq!(
+        shape(RequestKind::Continue, "", &setting("It rained. ", "", "")),
+        inner
+    );
+    assert_eq!(
+        shape(RequestKind::Continue, "", &setting("It ", "rained", "")),
+        inner
+    );
+    assert_eq!(
+        shape(RequestKind::Continue, "", &setting("It rained.\n", "", "")),
+        None,
+        "a new block"
+    );
+    for selection in ["It **rained**.", "1984 was wet.", "- 3 degrees, it was"] {
+        let expected = if selection.starts_with("- ") {
+            None
+        } else {
+            announced.clone()
+        };
+        assert_eq!(
+            shape(RequestKind::Rewrite, "", &setting("", selection, "")),
+            expected,
+            "{selection}"
+        );
+    }
+    let rewritten = ask(RequestKind::Rewrite, "", &setting("", "It rained.", "")).unwrap();
+    assert!(
+        rewritten.generate.stop.strings.is_empty(),
+        "an announcement may come first"
+    );
+    for selection in [
+        "# Rain",
+        "One.\n\nTwo.",
+        "> It rained.",
+        "```\nrain\n```",
+        "![rain](a.png)",
+    ] {
+        assert_eq!(
+            shape(RequestKind::Rewrite, "", &setting("", selection, "")),
+            None,
+            "{selection}"
+        );
+    }
+    assert_eq!(
+        shape(RequestKind::Rewrite, "as a list", &setting("", "It rained.", "")),
+        None
+    );
+    assert_eq!(
+        shape(RequestKind::Ask, "Shorter", &setting("", "It rained.", "")),
+        None
+    );
+}
+
+#[test]
+fn yes_or_no_is_one_of_the_two() {
+    let ask = |told| ask(RequestKind::Ask, told, &setting("", "It rained.", "")).unwrap();
+    for told in ["Is this formal, yes or no?", "Is this English? Answer Yes or No."] {
+        let prompt = ask(told);
+        assert_eq!(prompt.kind, ProposalKind::Comment);
+        let Some(Shape::Choices(choices)) = prompt.generate.shape else {
+            panic!("{told}")
+        };
+        assert_eq!(choices, ["Yes", "No"]);
+    }
+    assert_eq!(ask("Is this formal?").generate.shape, None);
+}
+
+/// What has the shape of a paragraph is read as one by the documents' own Markdown.
+#[test]
+fn what_fits_a_paragraph_is_read_as_one() {
+    let shape = Shape::Paragraph { announced: false };
+    let starts = [
+        "",
+        " ",
+        "   ",
+        "#",
+        "# ",
+        "## a",
+        "#a",
+        "-",
+        "- ",
+        "--",
+        "---",
+        "* ",
+        "**a**",
+        "*a*",
+        "***",
+        "+ ",
+        "+1",
+        "1. ",
+        "1) ",
+        "1.",
+        "1984 ",
+        "> ",
+        ">",
+        "<div>",
+        "<u>",
+        "[a](b)",
+        "[a]: b",
+        "[a]",
+        "```",
+        "``",
+        "`a`",
+        "~~~",
+        "~~a~~",
+        "___",
+        "_a_",
+        "| a |",
+        "= ",
+        "===",
+        "\\# ",
+        "!",
+        "![a](b)",
+        "a ![b](c)",
+        "\t",
+        "    ",
+        "\"",
+        "—",
+        "雨",
+        "$$",
+    ];
+    let ends = [
+        "",
+        " ",
+        "rain",
+        " rain",
+        "rain.\n",
+        "rain\nmore",
+        "- - -",
+        "a\n===",
+        ": b",
+        "**",
+    ];
+    let (mut fitting, mut others) = (0, 0);
+    for start in starts {
+        for end in ends {
+            let text = format!("{start}{end}");
+            if !shape.fits(&text).unwrap() {
+                others += 1;
+                continue;
+            }
+            fitting += 1;
+            let nodes = crdt::markdown::parse(&text);
+            let kinds: Vec<&str> = nodes.iter().map(|node| node.kind.as_str()).collect();
+            assert_eq!(kinds, ["paragraph"], "{text:?}");
+        }
+    }
+    assert!(fitting > 120 && others > 120, "{fitting} {others}");
+    for text in [
+        "It rained.",
+        "**Rain** fell",
+        "-3 degrees",
+        "#1 of all",
+        "1984 was wet.",
+        " and then",
+        "3.5 km",
+        "`a` is b",
+    ] {
+        assert!(shape.fits(text).unwrap(), "{text}");
+    }
+}

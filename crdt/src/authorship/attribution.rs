@@ -1,6 +1,8 @@
 //! Who a character is to be put down to: what the relay recorded about its id, read together with what later became of the
 //! content: proposals that were accepted, text that an undo or a restore put back, text that was copied.
 
+mod spans;
+
 use serde::{Deserialize, Serialize};
 use yrs::ReadTxn;
 

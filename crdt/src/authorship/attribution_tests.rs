@@ -255,6 +255,29 @@ fn run(kept: &mut Kept, versions: &mut Vec<Vec<u8>>, step: &Step) {
     }
 }
 
+/// What is told in spans is what is told of each id.
+fn agree(kept: &Kept) {
+    let attribution = kept.attribution();
+    let spans = attribution.spans();
+    for (range, _) in kept.authorship.spans() {
+        for clock in range.clock..range.clock + range.len {
+            let holds = |span: &crate::ids::IdRange| {
+                span.client == range.client && (span.clock..span.clock + span.len).contains(&clock)
+            };
+            let told: Vec<_> = spans.iter().filter(|(span, _)| holds(span)).collect();
+            assert_eq!(told.len(), 1, "{range:?} {clock}");
+            assert_eq!(Some(&told[0].1), attribution.of(range.client, clock).as_ref());
+        }
+    }
+    let joined = |pair: &[(crate::ids::IdRange, super::Credit)]| {
+        let [(one, is), (next, same)] = pair else {
+            return false;
+        };
+        one.client == next.client && one.clock + one.len == next.clock && is == same
+    };
+    assert!(!spans.windows(2).any(joined), "no two spans could be one");
+}
+
 fn nodes(body: &Doc) -> Vec<crate::Node> {
     let root = doc::fragment(body);
     content::read(&root, &body.transact())
@@ -270,6 +293,7 @@ proptest! {
         let mut versions = Vec::new();
         for step in &steps {
             run(&mut kept, &mut versions, step);
+            agree(&kept);
             for (text, authors) in kept.read() {
                 let mut unit = 0;
                 for letter in text.chars() {
@@ -291,6 +315,7 @@ fn an_accepted_proposal_stays_known_and_what_an_undo_puts_back_is_its_authors() 
     let proposal = desk.rewrite("cat sat", "dog lay");
     desk.accept(&proposal);
     kept.learn("me", &desk.body);
+    agree(&kept);
     let credit_of = |kept: &Kept, words: &str| {
         let txn = kept.body.transact();
         let text = Outline::read(&txn).text();
@@ -333,6 +358,7 @@ fn what_an_undo_puts_back_is_its_authors() {
     kept.learn("me", &desk.body);
     desk.undo(&proposal);
     kept.learn("me", &desk.body);
+    agree(&kept);
     let owners: Vec<_> = kept
         .attribution()
         .runs(&kept.body.transact())

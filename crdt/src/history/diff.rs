@@ -35,6 +35,10 @@ pub struct TextRun {
 /// What became of a block. The numbers count blocks of the same parent from 0, before and after.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "change", rename_all = "camelCase")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a list of changes is short; how large a node is depends on a feature of serde_json"
+)]
 pub enum BlockChange {
     /// It is new.
     Added {

@@ -13,9 +13,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use model::gguf::{ConvertOptions, Variant};
 use model::manager::{
-    Fit, GgufExtras, Hub, HubChoice, Installed, Library, Measured, Needs, Progress, Retries, Verdict,
+    AdapterLibrary, Fit, GgufExtras, Hub, HubChoice, Installed, Library, Measured, Needs, Progress, Retries,
+    Verdict,
 };
-use model::{EngineOptions, Generator, Locations, Runtime, Worker};
+use model::{Artifact, EngineOptions, Generator, Locations, Runtime, Worker};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -47,6 +48,14 @@ enum Command {
         /// Its name in the list
         name: String,
     },
+    /// LoRA adapters, which a model wears for single requests
+    Adapters {
+        /// Folder of the adapters [default: `adapters` in Inkling's cache]
+        #[arg(long, value_name = "FOLDER")]
+        adapters: Option<PathBuf>,
+        #[command(subcommand)]
+        command: AdapterCommand,
+    },
     /// Show all that is known about a model
     Show {
         /// Its name in the list
@@ -54,6 +63,28 @@ enum Command {
         /// Load it and measure its speed first
         #[arg(long)]
         measure: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AdapterCommand {
+    /// Show every adapter, and the model that it fits
+    List,
+    /// Add a PEFT folder (adapter_config.json, adapter_model.safetensors) or a GGUF file
+    Add {
+        /// The folder or file
+        what: PathBuf,
+        /// Its name in the list [default: made from the file's]
+        #[arg(long)]
+        name: Option<String>,
+        /// The model that it was trained on, by its name in the list of models [default: the model in use]
+        #[arg(long)]
+        model: Option<String>,
+    },
+    /// Remove an adapter
+    Remove {
+        /// Its name in the list
+        name: String,
     },
 }
 
@@ -127,6 +158,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         },
+        Command::Adapters { adapters, command } => {
+            let root = adapters.unwrap_or_else(|| Locations::from_environment().adapters());
+            change_adapters(&AdapterLibrary::new(root), &library, command)?;
+        }
         Command::Show { name, measure } => {
             if measure {
                 let model = library.find(&name)?;
@@ -159,6 +194,43 @@ fn list(library: &Library) {
     for (name, reason) in broken {
         eprintln!("{name} cannot be used: {reason}");
     }
+}
+
+fn change_adapters(adapters: &AdapterLibrary, library: &Library, command: AdapterCommand) -> Result<()> {
+    match command {
+        AdapterCommand::List => {
+            let found = adapters.list();
+            if found.is_empty() {
+                println!("There are no adapters yet: `inkling-models adapters add` adds one.");
+            }
+            for adapter in found {
+                println!(
+                    "{:<32} {:>8}  rank {:<4} {} matrices of {}",
+                    adapter.id,
+                    size(adapter.bytes),
+                    adapter.record.rank,
+                    adapter.record.changed,
+                    adapter.record.base
+                );
+            }
+        }
+        AdapterCommand::Add { what, name, model } => {
+            let base = match model {
+                Some(model) => library.find(&model)?.artifact,
+                None => Artifact::open(&Locations::from_environment().model)?,
+            };
+            let adapter = adapters.add(&what, name.as_deref(), &base)?;
+            println!(
+                "{} is added: it changes {} matrices of {}.",
+                adapter.id, adapter.record.changed, adapter.record.base
+            );
+        }
+        AdapterCommand::Remove { name } => {
+            adapters.remove(&name)?;
+            println!("{name} is removed.");
+        }
+    }
+    Ok(())
 }
 
 fn show(model: &Installed) {

@@ -1,4 +1,5 @@
 //! What a decoder graph takes and returns; graphs that are not handled are refused by name.
+use crate::adapter::graph::{INPUT_A, INPUT_B};
 use ort::session::Session;
 use ort::value::{Outlet, Tensor, TensorElementType as Element, ValueType};
 
@@ -55,6 +56,8 @@ pub struct Graph {
     pub keep: Option<KeepLogits>,
     /// Number of tokens that have a score.
     pub vocabulary: usize,
+    /// Where it takes an adapter; empty for graphs that take none.
+    pub adapter: Vec<Port>,
 }
 
 impl Graph {
@@ -84,6 +87,7 @@ impl Graph {
             has_positions: false,
             keep: None,
             vocabulary: 0,
+            adapter: Vec::new(),
         };
         refuse_known_kinds(inputs)?;
         for input in inputs {
@@ -99,6 +103,9 @@ impl Graph {
                         name: input.name.clone(),
                         is_list: !input.shape.is_empty(),
                     });
+                }
+                name if name.starts_with(INPUT_A) || name.starts_with(INPUT_B) => {
+                    graph.adapter.push(input.clone());
                 }
                 name if name.starts_with("past_key_values.") => graph.cache.push(slot(input, outputs)?),
                 name => {

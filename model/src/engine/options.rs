@@ -23,6 +23,8 @@ pub struct EngineOptions {
     pub cache: CachePlan,
     /// Bytes of memory that it may take; `None`: what the system says is free. A larger model is refused before loading.
     pub memory: Option<u64>,
+    /// Folder of the adapters that requests may name; `None`: only those that were added to the worker.
+    pub adapters: Option<std::path::PathBuf>,
     /// Seconds since 1970 (UTC), for chat templates that tell the model today's date; `None` tells none.
     pub clock: Option<fn() -> u64>,
 }
@@ -52,6 +54,7 @@ impl Default for EngineOptions {
             drafts: true,
             cache: CachePlan::default(),
             memory: None,
+            adapters: None,
             clock: None,
         }
     }
@@ -130,6 +133,9 @@ pub enum EngineError {
     /// Nothing to feed.
     #[error("no tokens were given")]
     Empty,
+    /// The shape that was asked for cannot be followed any further.
+    #[error("the answer cannot be held to its shape: {0}")]
+    Shape(String),
     /// ONNX Runtime failed.
     #[error(transparent)]
     Run(#[from] ort::Error),

@@ -13,6 +13,8 @@ pub(super) struct Kept<C> {
     /// The most tokens that it ever held: memory that was written to is not given back before it is dropped.
     reached: usize,
     used: u64,
+    /// Whose it is: keys and values are never reused under another adapter.
+    owner: u64,
 }
 
 impl<C> Kept<C> {
@@ -41,6 +43,8 @@ pub(super) struct Pool<C> {
     clock: u64,
     token_bytes: usize,
     limit: usize,
+    /// For whom prompts are read now.
+    owner: u64,
 }
 
 impl<C> Pool<C> {
@@ -51,6 +55,7 @@ impl<C> Pool<C> {
             clock: 0,
             token_bytes,
             limit,
+            owner: 0,
         };
         pool.add(first);
         pool
@@ -73,6 +78,21 @@ impl<C> Pool<C> {
         &mut self.kept[self.active]
     }
 
+    /// Reads prompts for somebody else from now on.
+    pub(super) const fn set_owner(&mut self, owner: u64) {
+        self.owner = owner;
+    }
+
+    /// For whom prompts are read.
+    pub(super) const fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    /// Whether the one in use is theirs.
+    pub(super) fn is_own(&self) -> bool {
+        self.active().owner == self.owner
+    }
+
     /// Tokens were fed to the one in use.
     pub(super) fn fed(&mut self, tokens: &[u32]) {
         let kept = self.active_mut();
@@ -92,9 +112,10 @@ impl<C> Pool<C> {
         self.kept.iter().map(|kept| kept.reached * self.token_bytes).sum()
     }
 
-    /// What each of them can be reused for.
+    /// What each of the owner's can be reused for.
     pub(super) fn contents(&self) -> Vec<Vec<u32>> {
-        self.kept.iter().map(|kept| kept.reusable().to_vec()).collect()
+        let own = self.kept.iter().filter(|kept| kept.owner == self.owner);
+        own.map(|kept| kept.reusable().to_vec()).collect()
     }
 
     /// Where to read a prompt.
@@ -103,13 +124,13 @@ impl<C> Pool<C> {
             .kept
             .iter()
             .enumerate()
+            .filter(|(_, kept)| kept.owner == self.owner)
             .map(|(index, kept)| (common(kept.reusable(), prompt), kept.used, index, kept.read))
             .max();
-        let Some((common, _, index, read)) = best else {
-            return Place::New;
-        };
         // One that shares only a little is another document's: it keeps what it has.
-        if common * 2 >= read || common * 2 >= prompt.len() {
+        if let Some((common, _, index, read)) = best
+            && (common * 2 >= read || common * 2 >= prompt.len())
+        {
             return Place::Kept(index);
         }
         let oldest = self
@@ -128,12 +149,13 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Takes one into use; drops others, the least recently used first, until all fit.
+    /// Takes one into use, which is the owner's then; drops others, the least recently used first, until all fit.
     pub(super) fn turn_to(&mut self, index: usize) {
         self.clock += 1;
         self.active = index.min(self.kept.len().saturating_sub(1));
-        let clock = self.clock;
-        self.active_mut().used = clock;
+        let (clock, owner) = (self.clock, self.owner);
+        let active = self.active_mut();
+        (active.used, active.owner) = (clock, owner);
         while self.kept.len() > 1 && self.bytes() > self.limit {
             let oldest = self
                 .kept
@@ -156,6 +178,7 @@ impl<C> Pool<C> {
             read: 0,
             reached: 0,
             used: 0,
+            owner: self.owner,
         });
         self.turn_to(self.kept.len() - 1);
     }
@@ -221,6 +244,23 @@ mod tests {
         assert_eq!(read(&mut pool, &document(4, 100)), 110);
         assert!(read(&mut pool, &document(1, 100)) <= 10);
         assert_eq!(read(&mut pool, &document(4, 100)), 110, "five was older");
+    }
+
+    #[test]
+    fn nobody_finds_what_was_read_for_somebody_else() {
+        let mut pool = pool(1000);
+        let a = document(1, 100);
+        pool.set_owner(1);
+        assert_eq!(read(&mut pool, &a), 0);
+        pool.set_owner(2);
+        assert!(!pool.is_own());
+        assert_eq!(read(&mut pool, &a), 0, "the first one's is left alone");
+        assert_eq!(read(&mut pool, &a), 110);
+        assert_eq!(pool.contents().len(), 1);
+        pool.set_owner(1);
+        assert_eq!(read(&mut pool, &a), 110);
+        pool.set_owner(0);
+        assert_eq!(read(&mut pool, &a), 0);
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! One generation from prompt to end: read the prompt, then token by token, looking for a reader that left.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::confidence::TokenScore;
+use super::guide::Guide;
 use super::pace::PaceKeeper;
 use super::sampler::SamplingParams;
+use super::shape::Shape;
 use super::steps::Steps;
 use super::stop::{StopCondition, StopFilter};
 use super::stream::{Chunk, FinishReason, GenerationSender, Summary};
 use super::{GenerateError, GenerateRequest, Turn};
+use crate::adapter::Adapter;
 use crate::chat_template::ChatTemplate;
 use crate::engine::{Engine, EngineError, PREFILL_CHUNK};
 use crate::tokenizer::TextTokenizer;
@@ -19,6 +23,9 @@ pub(crate) struct Job {
     pub(crate) prompt: Prompt,
     pub(crate) params: SamplingParams,
     pub(crate) stop: StopCondition,
+    /// What holds the answer to the shape that was asked for.
+    pub(crate) guide: Option<Guide>,
+    pub(crate) adapter: Option<Arc<Adapter>>,
     pub(crate) turn: Turn,
     /// How long it will take at most, as far as can be told.
     pub(crate) cost: Duration,
@@ -37,7 +44,8 @@ impl Prompt {
     /// Renders and encodes a request.
     ///
     /// A prefix that ends with spaces would cut a word from the space that its token begins with, and the
-    /// model would continue badly; so the spaces are left out here and taken off the answer's beginning.
+    /// model would continue badly; so the spaces are left out here and taken off the answer's beginning. Not where the answer
+    /// is to have a shape, which says what it begins with; a paragraph may begin with spaces.
     pub(crate) fn new(
         request: &GenerateRequest,
         template: &ChatTemplate,
@@ -53,8 +61,12 @@ impl Prompt {
         if let Some(prefix) = &request.answer_prefix {
             let prefix = tokenizer.defuse(prefix);
             let whole = prefix.trim_end_matches(' ');
-            spaces = prefix.len() - whole.len();
-            text.push_str(whole);
+            if matches!(request.shape, None | Some(Shape::Paragraph { .. })) {
+                spaces = prefix.len() - whole.len();
+                text.push_str(whole);
+            } else {
+                text.push_str(&prefix);
+            }
         }
         Ok(Self {
             tokens: tokenizer.encode(&text).map_err(GenerateError::Template)?,
@@ -143,7 +155,8 @@ fn answer(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) -> Result<O
     let decoding = Instant::now();
 
     let drafts = around.drafts && engine.is_in_place(); // a growing cache is copied for every draft that fails
-    let mut steps = Steps::new(job.params.clone(), &job.prompt.tokens, drafts);
+    let mut steps = Steps::new(job.params.clone(), &job.prompt.tokens, drafts, job.guide.clone());
+    let ends_with_line = job.guide.as_ref().is_some_and(Guide::ends_with_line);
     let mut detokenizer = around.tokenizer.detokenizer();
     let mut writer = Writer {
         reader: &job.reader,
@@ -163,7 +176,12 @@ fn answer(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) -> Result<O
             break FinishReason::EndToken;
         }
         let text = detokenizer.push(choice.token);
-        let written = writer.write(&text);
+        let complete = steps.is_complete();
+        let written = if complete && ends_with_line {
+            writer.write(text.trim_end_matches('\n'))
+        } else {
+            writer.write(&text)
+        };
         scores.push(TokenScore {
             text,
             logprob: choice.logprob,
@@ -172,6 +190,9 @@ fn answer(engine: &mut Engine, job: &Job, around: &Surroundings<'_>) -> Result<O
             Ok(None) => {}
             Ok(Some(stop)) => break FinishReason::StopString(stop),
             Err(Left) => return Ok(None),
+        }
+        if complete {
+            break FinishReason::Complete;
         }
         if steps.length(engine) >= engine.capacity() {
             break FinishReason::ContextFull;

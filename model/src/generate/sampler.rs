@@ -1,6 +1,7 @@
 //! From the model's scores to the next token. Chance comes from a seed: the same seed, the same text.
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
+use toktrie::SimpleVob;
 
 /// How the next token is chosen. [`Default`] is greedy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,9 +96,18 @@ impl Sampler {
 
     /// The next token, from one row of scores (logits). `None` if no score is a number.
     pub fn choose(&mut self, logits: &[f32]) -> Option<Choice> {
+        self.choose_among(logits, None)
+    }
+
+    /// The same, among the tokens that are allowed. The log-probability is still the one among all of them; the margin is the one
+    /// among the allowed.
+    pub(crate) fn choose_among(&mut self, logits: &[f32], allowed: Option<&SimpleVob>) -> Option<Choice> {
         self.scores.clear();
         self.scores.extend_from_slice(logits);
         self.penalise();
+        if let Some(allowed) = allowed {
+            forbid(&mut self.scores, allowed);
+        }
         let (token, margin) = if self.params.temperature <= 0.0 {
             argmax(&self.scores)?
         } else {
@@ -180,6 +190,21 @@ impl Sampler {
             }
         }
         self.candidates.last().map(|(token, _)| *token)
+    }
+}
+
+/// Makes the scores of tokens that are not allowed no numbers, which nothing chooses.
+fn forbid(scores: &mut [f32], allowed: &SimpleVob) {
+    let words = allowed.as_slice().iter().copied().chain(std::iter::repeat(0));
+    for (part, word) in scores.chunks_mut(u32::BITS as usize).zip(words) {
+        if word == u32::MAX {
+            continue;
+        }
+        for (bit, score) in part.iter_mut().enumerate() {
+            if word >> bit & 1 == 0 {
+                *score = f32::NAN;
+            }
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use super::confidence::TokenScore;
 pub enum FinishReason {
     /// The model said that it is done.
     EndToken,
+    /// It has the shape that was asked for, and nothing may follow.
+    Complete,
     /// One of the stop strings appeared; it is not part of the text.
     StopString(String),
     /// `max_tokens` were written.
@@ -37,7 +39,7 @@ pub struct Summary {
     /// Milliseconds from the first token to the last.
     pub decode_ms: u64,
     /// Mean natural logarithm of the probability that the model gave to the tokens it wrote, before any
-    /// sampling parameter; 0 is certain. 0 when nothing was written.
+    /// sampling parameter and whatever [`Shape`](super::shape::Shape) was asked for; 0 is certain. 0 when nothing was written.
     pub mean_logprob: f64,
     /// The same for each token, with its text; [`weakest`](super::confidence::weakest) finds where it was least sure.
     #[serde(default)]

@@ -27,7 +27,11 @@ pub fn files(gguf: &GgufFile, family: &Family) -> Result<Vec<(&'static str, Stri
     let ends = ends(gguf, &tokens);
     let first = ends.first().copied();
     let begin = tokens.role(gguf, "bos").map(|(id, _)| id).or(first);
-    let pretty = |value: &Json| serde_json::to_string_pretty(value).unwrap_or_default();
+    let pretty = |value: &Json| {
+        let mut sorted = value.clone();
+        sorted.sort_all_objects();
+        serde_json::to_string_pretty(&sorted).unwrap_or_default()
+    };
     let role = |role: &str| tokens.role(gguf, role).map(|(_, text)| text);
     let config = json!({
         "architectures": [architecture(family.kind)],

@@ -104,6 +104,8 @@ pub fn tokenizer(gguf: &GgufFile) -> Result<String, GgufError> {
     {
         whole.insert("post_processor".into(), first);
     }
+    // files are compared by their hashes: one order, whatever a JSON object keeps
+    whole.sort_all_objects();
     Ok(whole.to_string())
 }
 

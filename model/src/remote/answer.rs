@@ -5,8 +5,10 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode};
 
 use super::events::Events;
-use super::wire::{self, Models, Part, Request, Usage};
+use super::wire::{self, Dialect, Models, Part, Request, Usage};
 use super::{Found, PAUSE, RemoteError, RemoteOptions};
+use crate::generate::guide::{Check, Guide};
+use crate::generate::shape::Shape;
 use crate::generate::stop::StopFilter;
 use crate::generate::stream::{Chunk, Drafts, FinishReason, GenerationSender, Summary};
 use crate::generate::{GenerateError, GenerateRequest};
@@ -19,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) request: GenerateRequest,
+    /// What tells whether the answer has the shape that was asked for.
+    pub(super) guide: Option<Guide>,
     /// Tokens of the prompt, estimated.
     pub(super) prompt: usize,
     pub(super) reader: GenerationSender,
@@ -31,6 +35,7 @@ pub(super) struct Server {
     client: Client,
     model: String,
     context: usize,
+    dialect: Dialect,
 }
 
 /// Why an attempt brought no answer.
@@ -54,7 +59,7 @@ impl Server {
             host: host.clone(),
             reason,
         };
-        let client = http::client(&options.url, options.silence).map_err(unreachable)?;
+        let client = http::client_of_one(&options.url, options.silence).map_err(unreachable)?;
         let mut request = client.get(options.address(&["models"]));
         if let Some(key) = &options.key {
             request = request.bearer_auth(key);
@@ -83,6 +88,7 @@ impl Server {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Vec::new(),
             status => return Err(unreachable(format!("it answers {status}"))),
         };
+        let dialect = models.first().map(wire::Model::dialect).unwrap_or_default();
         let found = match (&options.model, models.first()) {
             (None, None) => return Err(RemoteError::NoList(host)),
             (Some(wanted), None) => (wanted.clone(), None),
@@ -104,6 +110,7 @@ impl Server {
             client,
             model: model.clone(),
             context,
+            dialect,
         };
         Ok((server, Found { id: model, context }))
     }
@@ -131,7 +138,7 @@ impl Server {
         let room = self.context.saturating_sub(job.prompt);
         let (mut plain, mut pause, mut failures) = (false, PAUSE, 0);
         loop {
-            let body = Request::new(&self.model, &job.request, room, plain);
+            let body = Request::new(&self.model, &job.request, room, plain, self.dialect);
             let body = serde_json::to_vec(&body).map_err(|error| GenerateError::Failed(error.to_string()))?;
             let (reason, wait) = match self.send(body).await {
                 Ok(response) => return Ok(response),
@@ -190,6 +197,9 @@ impl Server {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Final(format!(
                 "the engine at {host} refuses the key ({status}){said}; give its key with --engine-key"
             )),
+            status if status.is_redirection() => Failure::Final(format!(
+                "the engine at {host} sends requests on to another address ({status}); give that address instead, so that it is known where text goes"
+            )),
             StatusCode::NOT_FOUND => Failure::Final(format!(
                 "the engine at {host} knows no model `{}`, or its address lacks a part such as /v1 ({status}){said}",
                 self.model
@@ -213,6 +223,7 @@ struct Streaming<'a> {
     first: Option<Instant>,
     filter: StopFilter,
     prefix: Prefix,
+    shape: Option<ShapeCheck>,
     pieces: usize,
     usage: Option<Usage>,
     finish: Option<FinishReason>,
@@ -226,6 +237,10 @@ impl<'a> Streaming<'a> {
             first: None,
             filter: StopFilter::new(&job.request.stop.strings),
             prefix: Prefix::new(job.request.answer_prefix.as_deref().unwrap_or_default()),
+            shape: job
+                .guide
+                .clone()
+                .map(|guide| ShapeCheck::new(guide, job.request.shape.as_ref())),
             pieces: 0,
             usage: None,
             finish: None,
@@ -257,7 +272,7 @@ impl<'a> Streaming<'a> {
         let Some(finish) = self.finish.take() else {
             return Err(broke("its answer has no end"));
         };
-        self.end(finish).await
+        self.end(finish, &host).await
     }
 
     /// Takes one event; `true` when nothing that follows matters.
@@ -280,7 +295,10 @@ impl<'a> Streaming<'a> {
             self.pieces += 1;
             let text = self.prefix.push(&text);
             let (text, stop) = self.filter.push(&text);
-            self.show(text).await?;
+            if self.show(text, host).await? {
+                self.finish = Some(FinishReason::Complete);
+                return Ok(true);
+            }
             if let Some(stop) = stop {
                 self.finish = Some(FinishReason::StopString(stop));
                 return Ok(true);
@@ -300,21 +318,32 @@ impl<'a> Streaming<'a> {
         Ok(false)
     }
 
-    async fn show(&self, text: String) -> Result<(), GenerateError> {
+    /// Shows what has the shape that was asked for; `true` when that is whole now.
+    async fn show(&mut self, text: String, host: &str) -> Result<bool, GenerateError> {
+        let (text, whole) = match &mut self.shape {
+            Some(shape) => shape.push(&text, host)?,
+            None => (text.as_str(), false),
+        };
         if text.is_empty() {
-            return Ok(());
+            return Ok(whole);
         }
-        let sent = self.job.reader.send(Ok(Chunk::Text(text))).await;
-        sent.map_err(|_| GenerateError::Gone) // nobody reads it
+        let sent = self.job.reader.send(Ok(Chunk::Text(text.to_owned()))).await;
+        sent.map_err(|_| GenerateError::Gone)?; // nobody reads it
+        Ok(whole)
     }
 
-    async fn end(mut self, finish: FinishReason) -> Result<(), GenerateError> {
-        if !matches!(finish, FinishReason::StopString(_)) {
+    async fn end(mut self, finish: FinishReason, host: &str) -> Result<(), GenerateError> {
+        if !matches!(finish, FinishReason::StopString(_) | FinishReason::Complete) {
             let late = self.prefix.finish();
             let (mut text, _) = self.filter.push(&late);
             let filter = std::mem::replace(&mut self.filter, StopFilter::new(&[]));
             text.push_str(&filter.finish());
-            self.show(text).await?;
+            self.show(text, host).await?;
+        }
+        if finish == FinishReason::EndToken
+            && let Some(shape) = &mut self.shape
+        {
+            shape.finish(host)?;
         }
         let (now, first) = (Instant::now(), self.first.unwrap_or_else(Instant::now));
         let ms = |from: Instant, to: Instant| u64::try_from((to - from).as_millis()).unwrap_or(u64::MAX);
@@ -334,6 +363,68 @@ impl<'a> Streaming<'a> {
         let sent = self.job.reader.send(Ok(Chunk::Done(summary))).await;
         sent.map_err(|_| GenerateError::Gone)
     }
+}
+
+/// Lets through what has the shape that was asked for. Servers that do not know of shapes are not trusted with it.
+#[derive(Debug)]
+struct ShapeCheck {
+    check: Check,
+    /// What may stand before the answer and is no part of it.
+    before: &'static [char],
+}
+
+impl ShapeCheck {
+    fn new(guide: Guide, shape: Option<&Shape>) -> Self {
+        let before: &[char] = match shape {
+            Some(Shape::Json(_) | Shape::Choices(_)) => &[' ', '\t', '\r', '\n'],
+            Some(Shape::Paragraph { .. }) => &['\r', '\n'],
+            _ => &[],
+        };
+        Self {
+            check: Check::new(guide),
+            before,
+        }
+    }
+
+    /// The part of a text that belongs to the answer, and whether the answer is whole.
+    fn push<'t>(&mut self, text: &'t str, host: &str) -> Result<(&'t str, bool), GenerateError> {
+        let text = if self.check.has_begun() {
+            text
+        } else {
+            text.trim_start_matches(self.before)
+        };
+        let taken = self.check.push(text);
+        let guide = self.check.guide();
+        if taken < text.len() && !guide.may_end() {
+            return Err(shapeless(host));
+        }
+        let line = guide.ends_with_line();
+        let whole = guide.is_complete() || taken < text.len();
+        // what may end here ends with a whole character
+        let text = text.get(..taken).unwrap_or_default();
+        let text = if whole && line {
+            text.trim_end_matches('\n')
+        } else {
+            text
+        };
+        Ok((text, whole))
+    }
+
+    /// The server says that the answer has ended.
+    fn finish(&mut self, host: &str) -> Result<(), GenerateError> {
+        if self.check.guide().may_end() {
+            Ok(())
+        } else {
+            Err(shapeless(host))
+        }
+    }
+}
+
+fn shapeless(host: &str) -> GenerateError {
+    GenerateError::Failed(format!(
+        "the engine at {host} does not keep to the form that was asked for; ask again, or use an engine that knows \
+         `response_format` (for choices and patterns: vLLM), or a local model"
+    ))
 }
 
 /// Takes the text that an answer was asked to begin with off its start: callers have it already.

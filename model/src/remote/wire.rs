@@ -1,10 +1,21 @@
 //! The messages of OpenAI's chat completions that are used here. Everything that a server may leave out is optional.
 use serde::{Deserialize, Serialize};
 
+use crate::generate::shape::Shape;
 use crate::generate::{ChatMessage, GenerateRequest};
 
 /// Stop strings that OpenAI's own server takes; the others are found here.
 const MOST_STOPS: usize = 4;
+
+/// What a server is known to understand beyond what all of them do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Dialect {
+    /// Nothing.
+    #[default]
+    Common,
+    /// vLLM: `structured_outputs`.
+    Vllm,
+}
 
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
@@ -18,9 +29,35 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
     stream: bool,
+    /// OpenAI, vLLM, llama.cpp and Ollama hold an answer to a JSON schema; others ignore it or refuse the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_outputs: Option<Structured<'a>>,
     /// Left out for servers that refuse what they do not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
+}
+
+#[derive(Debug, Serialize)]
+struct ResponseFormat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    json_schema: NamedSchema<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct NamedSchema<'a> {
+    name: &'static str,
+    schema: &'a serde_json::Value,
+    strict: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Structured<'a> {
+    Choice(&'a [String]),
+    Regex(&'a str),
 }
 
 #[derive(Debug, Serialize)]
@@ -29,7 +66,13 @@ struct StreamOptions {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(model: &'a str, request: &'a GenerateRequest, room: usize, plain: bool) -> Self {
+    pub(super) fn new(
+        model: &'a str,
+        request: &'a GenerateRequest,
+        room: usize,
+        plain: bool,
+        dialect: Dialect,
+    ) -> Self {
         let params = &request.params;
         let mut messages = request.messages.clone();
         if let Some(prefix) = request
@@ -44,6 +87,23 @@ impl<'a> Request<'a> {
                 None => messages.push(ChatMessage::user(wish.trim_start())),
             }
         }
+        let shape = request.shape.as_ref().filter(|_| !plain);
+        let response_format = match shape {
+            Some(Shape::Json(schema)) => Some(ResponseFormat {
+                kind: "json_schema",
+                json_schema: NamedSchema {
+                    name: "answer",
+                    schema,
+                    strict: true,
+                },
+            }),
+            _ => None,
+        };
+        let structured_outputs = match shape.filter(|_| dialect == Dialect::Vllm) {
+            Some(Shape::Choices(choices)) => Some(Structured::Choice(choices)),
+            Some(Shape::Regex(pattern)) => Some(Structured::Regex(pattern)),
+            _ => None,
+        };
         let stops = &request.stop.strings;
         Self {
             model,
@@ -55,6 +115,8 @@ impl<'a> Request<'a> {
             seed: (!plain && params.temperature > 0.0).then_some((params.seed & 0x7fff_ffff) as u32),
             stop: stops.get(..stops.len().min(MOST_STOPS)).unwrap_or_default(),
             stream: true,
+            response_format,
+            structured_outputs,
             stream_options: (!plain).then_some(StreamOptions { include_usage: true }),
         }
     }
@@ -107,6 +169,8 @@ pub(super) struct Model {
     #[serde(default)]
     context_length: Option<usize>,
     #[serde(default)]
+    owned_by: Option<String>,
+    #[serde(default)]
     meta: Option<Meta>,
 }
 
@@ -117,6 +181,14 @@ struct Meta {
 }
 
 impl Model {
+    /// By what the maker's server says of itself.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self.owned_by.as_deref() {
+            Some("vllm") => Dialect::Vllm,
+            _ => Dialect::Common,
+        }
+    }
+
     pub(super) fn context(&self) -> Option<usize> {
         let meta = self.meta.as_ref().and_then(|meta| meta.n_ctx);
         self.max_model_len

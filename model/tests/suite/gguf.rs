@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::golden::check_against_llama_cpp;
 use crate::support::{engine, json, log_softmax, put, tests_folder};
 
-fn small(family: &str) -> PathBuf {
+pub(crate) fn small(family: &str) -> PathBuf {
     tests_folder().join("gguf").join(format!("{family}.gguf"))
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn default_gguf() -> PathBuf {
     file
 }
 
-fn converted(file: &Path, variant: Variant, folder: &Path) -> Artifact {
+pub(crate) fn converted(file: &Path, variant: Variant, folder: &Path) -> Artifact {
     let options = ConvertOptions {
         variant,
         ..ConvertOptions::default()

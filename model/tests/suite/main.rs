@@ -7,13 +7,16 @@
     reason = "a test stops where something is wrong"
 )]
 
+mod adapter;
 mod gguf;
 mod golden;
 mod http_server;
+mod lora;
 mod manager;
 mod refusals;
 mod remote;
 mod requantise;
+mod shape;
 mod speed;
 mod support;
 mod tiny;

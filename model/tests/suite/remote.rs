@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{
     Capabilities, ChatMessage, Chunk, FinishReason, GenerateError, GenerateRequest, Generator, Locations,
-    Provider, RemoteEngine, RemoteError, RemoteOptions, Summary,
+    Provider, RemoteEngine, RemoteError, RemoteOptions, Shape, Summary,
 };
 
 use crate::gguf::default_gguf;
@@ -136,6 +136,15 @@ fn a_server_of_another_make_answers_streams_stops_and_is_cancelled() {
     assert!(pieces.len() > 3, "it came at once: {pieces:?}");
     assert_eq!(summary.finish, FinishReason::EndToken);
     assert!(summary.prompt_tokens > 10 && summary.tokens >= 6, "{summary:?}");
+
+    let paragraph = || GenerateRequest {
+        shape: Some(Shape::Paragraph { announced: false }),
+        ..ask(question, 24)
+    };
+    assert_eq!(
+        patiently(&engine, paragraph).0.concat(),
+        "The capital of France is Paris."
+    );
 
     let (pieces, summary) = patiently(&engine, || ask(question, 3));
     assert_eq!(
@@ -287,4 +296,102 @@ fn refusals_come_in_words_and_unknown_settings_are_left_out() {
     assert!(matches!(error, Err(RemoteError::Unreachable { .. })), "{error:?}");
     let error = RemoteEngine::connect(RemoteOptions::new("file:///x".parse().unwrap()));
     assert!(matches!(error, Err(RemoteError::Address(_))), "{error:?}");
+}
+
+#[test]
+fn a_shape_is_asked_for_and_checked() {
+    let json = || {
+        let schema = serde_json::json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+        GenerateRequest {
+            shape: Some(Shape::Json(schema)),
+            ..ask("x", 20)
+        }
+    };
+    let shaped = |shape| GenerateRequest {
+        shape: Some(shape),
+        ..ask("x", 20)
+    };
+    let (server, engine) = scripted(|_, _| {
+        // the quotation marks of the answer are escaped in the event
+        let pieces = [r#"\n {\"n\""#, ": 1", "2}"];
+        let events: String = pieces.iter().map(|piece| event(piece)).collect();
+        Reply::new(200, format!("{events}{END}"))
+    });
+    let (pieces, summary) = read(&engine, json()).unwrap();
+    assert_eq!(
+        (pieces.concat().as_str(), summary.finish),
+        ("{\"n\": 12}", FinishReason::Complete)
+    );
+    let body = server.asked().last().unwrap().body.clone();
+    assert!(
+        body.contains("json_schema") && body.contains("\"integer\""),
+        "{body}"
+    );
+
+    let yes = || shaped(Shape::Choices(vec!["yes".into(), "no".into()]));
+    let error = read(&engine, yes()).unwrap_err().to_string();
+    assert!(error.contains("does not keep to the form"), "{error}");
+    let body = server.asked().last().unwrap().body.clone();
+    assert!(!body.contains("structured_outputs"), "{body}");
+    let error = engine.generate(shaped(Shape::Regex("[".into()))).unwrap_err();
+    assert!(matches!(error, GenerateError::Shape(_)), "{error}");
+
+    // an answer that ends before it is whole
+    let (_server, engine) = scripted(|_, _| Reply::new(200, format!("{}{END}", event("ye"))));
+    assert!(read(&engine, yes()).unwrap_err().to_string().contains("form"));
+
+    // a second paragraph is left out
+    let (_server, engine) = scripted(|_, _| {
+        let events: String = [r"\n\nIt ", r"rained.\n", r"\n# More"]
+            .iter()
+            .map(|text| event(text))
+            .collect();
+        Reply::new(200, format!("{events}{END}"))
+    });
+    let (pieces, summary) = read(&engine, shaped(Shape::Paragraph { announced: false })).unwrap();
+    assert_eq!(
+        (pieces.concat().as_str(), summary.finish),
+        ("It rained.", FinishReason::Complete)
+    );
+
+    // servers that say who they are are asked for more, and not what they refuse
+    let server = Server::start(|asked| match asked.path.as_str() {
+        "/v1/models" => Reply::new(
+            200,
+            r#"{"data":[{"id":"m","max_model_len":4096,"owned_by":"vllm"}]}"#,
+        ),
+        _ if asked.body.contains("\"regex\"") => {
+            Reply::new(400, r#"{"message":"no structured_outputs here"}"#)
+        }
+        _ => Reply::new(200, format!("{}{END}", event("no"))),
+    });
+    let engine = RemoteEngine::connect(options(&server)).unwrap();
+    assert_eq!(read(&engine, yes()).unwrap().0, ["no"]);
+    let body = server.asked().last().unwrap().body.clone();
+    assert!(
+        body.contains(r#""structured_outputs":{"choice":["yes","no"]}"#),
+        "{body}"
+    );
+    assert_eq!(
+        read(&engine, shaped(Shape::Regex("n?o?".into()))).unwrap().0,
+        ["no"]
+    );
+
+    let mut request = ask("x", 8);
+    request.adapter = Some(model::AdapterId("mine".into()));
+    assert!(matches!(engine.generate(request), Err(GenerateError::Adapter(_))));
+}
+
+#[test]
+fn text_is_not_sent_on_to_where_an_answer_points() {
+    let elsewhere = Server::start(|_| Reply::new(200, END));
+    let there = elsewhere.url("/v1/chat/completions").to_string();
+    let (_server, engine) = scripted(move |_, _| {
+        let mut reply = Reply::new(307, "");
+        reply.headers.push(("location", there.clone()));
+        reply
+    });
+    let words = read(&engine, ask("a secret", 8)).unwrap_err().to_string();
+    assert!(words.contains("sends requests on to another address"), "{words}");
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
 }

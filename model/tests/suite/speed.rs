@@ -1,22 +1,9 @@
 //! What makes it fast must not change what it writes: kept caches, drafts.
 use model::generate::steps::NEAR_TIE;
-use model::{
-    ChatMessage, Chunk, EngineOptions, GenerateRequest, Generation, Generator, SamplingParams, Summary,
-    Worker,
-};
+use model::{ChatMessage, EngineOptions, GenerateRequest, Generator, SamplingParams, Summary, Worker};
 use proptest::prelude::*;
 
-use crate::support::{ask, engine, real, tiny, worker};
-
-fn collect(mut generation: Generation) -> (String, Summary) {
-    let mut text = String::new();
-    loop {
-        match generation.blocking_next().unwrap().unwrap() {
-            Chunk::Text(more) => text.push_str(&more),
-            Chunk::Done(summary) => return (text, summary),
-        }
-    }
-}
+use crate::support::{ask, collect, engine, real, tiny, worker};
 
 fn answer(worker: &Worker, request: &GenerateRequest) -> (String, Summary) {
     collect(worker.generate(request.clone()).unwrap())

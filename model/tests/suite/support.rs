@@ -2,7 +2,10 @@
 use std::path::{Path, PathBuf};
 
 use model::engine::Engine;
-use model::{Artifact, ChatMessage, EngineOptions, GenerateRequest, Locations, Runtime, Worker};
+use model::{
+    Artifact, ChatMessage, Chunk, EngineOptions, GenerateRequest, Generation, Locations, Runtime, Summary,
+    Worker,
+};
 
 pub(crate) fn tests_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
@@ -41,6 +44,17 @@ pub(crate) fn worker(artifact: Artifact, options: EngineOptions) -> Worker {
 
 pub(crate) fn ask(text: &str, max_tokens: usize) -> GenerateRequest {
     GenerateRequest::greedy(vec![ChatMessage::user(text)], max_tokens)
+}
+
+/// Reads an answer to its end.
+pub(crate) fn collect(mut generation: Generation) -> (String, Summary) {
+    let mut text = String::new();
+    loop {
+        match generation.blocking_next().unwrap().unwrap() {
+            Chunk::Text(more) => text.push_str(&more),
+            Chunk::Done(summary) => return (text, summary),
+        }
+    }
 }
 
 pub(crate) fn argmax(scores: &[f32]) -> u32 {

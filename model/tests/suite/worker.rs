@@ -1,20 +1,10 @@
 //! The worker: streaming, stopping, cancelling, refusing when busy, reusing what it has read.
 use model::{
-    ChatMessage, Chunk, EngineOptions, FinishReason, GenerateError, GenerateRequest, Generation, Generator,
-    SamplingParams, Summary,
+    ChatMessage, Chunk, EngineOptions, FinishReason, GenerateError, GenerateRequest, Generator,
+    SamplingParams,
 };
 
-use crate::support::{ask, real, tiny, worker};
-
-fn collect(mut generation: Generation) -> (String, Summary) {
-    let mut text = String::new();
-    loop {
-        match generation.blocking_next().unwrap().unwrap() {
-            Chunk::Text(more) => text.push_str(&more),
-            Chunk::Done(summary) => return (text, summary),
-        }
-    }
-}
+use crate::support::{ask, collect, real, tiny, worker};
 
 /// What the tiny model writes for "Tell me.", by the numpy forward pass (model/tests/golden/tiny.json).
 fn expected() -> String {

@@ -10,7 +10,7 @@ use super::jwt::{NewToken, Verifier};
 use super::pass::{Claims, Pass, Proof, Roles};
 use super::{Access, AccessError, Caller, shares};
 use crate::clock;
-use crate::store::{AccessRows, AccessWrite, MemberRow, ShareRow, Store, StoreError};
+use crate::store::{AccessRows, AccessWrite, MemberRow, PolicyRow, ShareRow, Store, StoreError};
 
 /// The shortest secret that a server takes, in bytes.
 const MIN_SECRET: usize = 32;
@@ -203,6 +203,12 @@ impl Guard {
         rows.members.values().filter(of).cloned().collect()
     }
 
+    /// What may leave the machine of a document, if its owner has said so.
+    pub(crate) fn policy(&self, doc: &DocId) -> Option<PolicyRow> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.policies.get(doc).cloned()
+    }
+
     /// The key of a share link.
     pub(crate) fn share_key(&self, share: &ShareRow) -> String {
         shares::sign(&self.secret.0, share)
@@ -254,6 +260,8 @@ impl Guard {
                 writes.extend(shares.cloned().map(AccessWrite::PutShare));
                 let members = known.members.values().filter(|member| member.doc == *doc);
                 writes.extend(members.cloned().map(AccessWrite::PutMember));
+                let policy = known.policies.get(doc);
+                writes.extend(policy.cloned().map(AccessWrite::PutPolicy));
             }
         }
         for write in writes {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use crdt::authorship::{Attribution, AuthorRun};
+use crdt::authorship::{Attribution, AuthorRun, Credit};
 use crdt::{DocId, Part, Role, history};
 use serde::{Deserialize, Serialize};
 use yrs::Transact;
@@ -22,6 +22,7 @@ use crate::store::{AccessWrite, Write};
 pub(super) fn routes() -> Router<Relay> {
     Router::new()
         .route("/documents/{id}/authorship", get(authorship))
+        .route("/documents/{id}/authorship/ids", get(ids))
         .route("/documents/{id}/copy", post(copy))
 }
 
@@ -43,6 +44,47 @@ async fn authorship(
     })
     .await?;
     Ok(Json(Authors { runs }))
+}
+
+/// Whose the recorded ids are: `spans` are `[client, clock, length, index in credits]`.
+#[derive(Serialize)]
+struct ById {
+    credits: Vec<Credit>,
+    spans: Vec<(u64, u32, u32, usize)>,
+}
+
+impl ById {
+    fn new(attribution: &Attribution) -> Self {
+        let mut told = Self {
+            credits: Vec::new(),
+            spans: Vec::new(),
+        };
+        for (range, credit) in attribution.spans() {
+            let known = told.credits.iter().position(|known| *known == credit);
+            let index = known.unwrap_or_else(|| {
+                told.credits.push(credit);
+                told.credits.len() - 1
+            });
+            told.spans.push((range.client, range.clock, range.len, index));
+        }
+        told
+    }
+}
+
+/// For whoever has the document: they know the ids of its characters, which say the same however the text changes.
+async fn ids(
+    State(relay): State<Relay>,
+    _guest: Guest,
+    Path(id): Path<String>,
+) -> Result<Json<ById>, ApiError> {
+    let (doc, now, kept) = read(&relay, &id).await?;
+    let told = blocking(move || {
+        let body = open(&doc, "its present state", &now.body)?;
+        let attribution = Attribution::new(kept.0, kept.1, &body.transact());
+        Ok(ById::new(&attribution))
+    })
+    .await?;
+    Ok(Json(told))
 }
 
 type Kept = (crdt::authorship::Authorship, crdt::authorship::Credits);

@@ -1,8 +1,9 @@
-//! What a store keeps about access: the server's secret, share links, members.
+//! What a store keeps about access: the server's secret, share links, members, and what may leave the machine.
 
 use std::collections::BTreeMap;
 
 use crdt::ids::{DocId, Role, Timestamp};
+use crdt::policy::{Leave, Policy};
 
 /// A share link: a right to one document, for whoever has the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,43 @@ pub struct MemberRow {
     pub set_by: String,
 }
 
+/// What may leave the machine of one document, as its owner has set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// The document.
+    pub doc: DocId,
+    /// The owner's word.
+    pub policy: Policy,
+    /// When it was set.
+    pub set_at: Timestamp,
+    /// Who set it: an identity's id.
+    pub set_by: String,
+}
+
+/// A request that was sent to an engine elsewhere. Its text is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DepartureRow {
+    /// The document.
+    pub doc: DocId,
+    /// When.
+    pub at: Timestamp,
+    /// Who asked: a person's id.
+    pub by: String,
+    /// The engine's name.
+    pub engine: String,
+    /// Where it runs.
+    pub place: String,
+    /// How it was sent.
+    pub leave: Leave,
+    /// Characters sent.
+    pub characters: u64,
+    /// How many of which kind of personal data were masked.
+    pub masked: BTreeMap<String, u64>,
+}
+
+/// The most departures that are kept of a document; the oldest go first.
+pub const MOST_DEPARTURES: u64 = 10_000;
+
 /// Everything about access.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessRows {
@@ -49,6 +87,8 @@ pub struct AccessRows {
     pub shares: BTreeMap<String, ShareRow>,
     /// All members, by document and subject.
     pub members: BTreeMap<(DocId, String), MemberRow>,
+    /// What may leave, by document.
+    pub policies: BTreeMap<DocId, PolicyRow>,
 }
 
 /// One change of what is kept about access.
@@ -69,7 +109,13 @@ pub enum AccessWrite {
         /// The subject of the person's tokens.
         sub: String,
     },
-    /// Removes every link and member of a document.
+    /// Sets what may leave.
+    PutPolicy(PolicyRow),
+    /// Notes that something has left. It is kept in a list of its own.
+    Depart(DepartureRow),
+    /// Removes the list of what has left of a document.
+    ForgetDepartures(DocId),
+    /// Removes every link and member of a document, and its policy.
     Forget(DocId),
 }
 
@@ -91,7 +137,12 @@ impl AccessRows {
             AccessWrite::RemoveMember { doc, sub } => {
                 self.members.remove(&(doc.clone(), sub.clone()));
             }
+            AccessWrite::PutPolicy(row) => {
+                self.policies.insert(row.doc.clone(), row.clone());
+            }
+            AccessWrite::Depart(_) | AccessWrite::ForgetDepartures(_) => {}
             AccessWrite::Forget(doc) => {
+                self.policies.remove(doc);
                 self.shares.retain(|_, share| share.doc != *doc);
                 self.members.retain(|(of, _), _| of != doc);
             }

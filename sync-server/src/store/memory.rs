@@ -11,8 +11,8 @@ use crdt::room::Record;
 
 use super::examine::Piece;
 use super::{
-    AccessRows, AccessWrite, Backend, Backing, Cause, DocumentRow, LinkRow, NewVersion, PackedSnapshot, Raw,
-    Remains, StoreError, VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, LinkRow, MOST_DEPARTURES,
+    NewVersion, PackedSnapshot, Raw, Remains, StoreError, VersionBody, Write,
 };
 use crate::clock;
 
@@ -22,6 +22,8 @@ pub struct MemoryStore {
     documents: BTreeMap<DocId, Document>,
     quota: Option<u64>,
     access: AccessRows,
+    /// By document, the oldest first.
+    departures: BTreeMap<DocId, Vec<DepartureRow>>,
 }
 
 #[derive(Debug, Clone)]
@@ -361,8 +363,23 @@ impl Backend for MemoryStore {
         Ok(self.access.clone())
     }
 
+    fn departures(&mut self, doc: &DocId) -> Result<Vec<DepartureRow>, StoreError> {
+        let rows = self.departures.get(doc).into_iter().flatten();
+        Ok(rows.rev().cloned().collect())
+    }
+
     fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
         self.access.apply(write);
+        match write {
+            AccessWrite::Depart(row) => {
+                let rows = self.departures.entry(row.doc.clone()).or_default();
+                rows.push(row.clone());
+                let most = usize::try_from(MOST_DEPARTURES).unwrap_or(usize::MAX);
+                rows.drain(..rows.len().saturating_sub(most));
+            }
+            AccessWrite::ForgetDepartures(doc) => drop(self.departures.remove(doc)),
+            _ => {}
+        }
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AccessRows, AccessWrite, Backend, Backing, Cause, DocumentRow, LinkRow, Loaded, NewVersion, Raw, Remains,
-    StoreError, VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Backing, Cause, DepartureRow, DocumentRow, LinkRow, Loaded, NewVersion,
+    Raw, Remains, StoreError, VersionBody, Write,
 };
 use crdt::authorship::{Authorship, Credits};
 use crdt::history::Version;
@@ -46,6 +46,7 @@ enum Command {
     Links(Reply<Vec<LinkRow>>),
     SetQuota(Option<u64>, Reply<()>),
     Access(Reply<AccessRows>),
+    Departures(DocId, Reply<Vec<DepartureRow>>),
     WriteAccess(Box<AccessWrite>, Reply<()>),
     Close(Reply<()>),
 }
@@ -261,6 +262,14 @@ impl Store {
         self.ask(Command::Access).await
     }
 
+    /// See [`Backend::departures`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn departures(&self, doc: DocId) -> Result<Vec<DepartureRow>, StoreError> {
+        self.ask(|reply| Command::Departures(doc, reply)).await
+    }
+
     /// See [`Backend::write_access`].
     ///
     /// # Errors
@@ -366,6 +375,7 @@ fn serve(
         Command::Links(reply) => drop(reply.send(backend.links())),
         Command::SetQuota(bytes, reply) => drop(reply.send(backend.set_quota(bytes))),
         Command::Access(reply) => drop(reply.send(backend.access())),
+        Command::Departures(doc, reply) => drop(reply.send(backend.departures(&doc))),
         Command::WriteAccess(write, reply) => drop(reply.send(backend.write_access(&write))),
         Command::Backup(_, reply) => drop(reply.send(Err(StoreError::Busy))),
         file @ (Command::Replace(..) | Command::CheckFile(_) | Command::Close(_)) => next = Some(file),

@@ -2,6 +2,7 @@
 
 mod access;
 mod copies;
+mod privacy;
 mod reads;
 mod rows;
 #[cfg(test)]
@@ -17,8 +18,8 @@ use crdt::ids::{DocId, Part};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    AccessRows, AccessWrite, Backend, Cause, DocumentRow, LinkRow, NewVersion, Raw, Remains, StoreError,
-    VersionBody, Write,
+    AccessRows, AccessWrite, Backend, Cause, DepartureRow, DocumentRow, LinkRow, NewVersion, Raw, Remains,
+    StoreError, VersionBody, Write,
 };
 
 /// The numbered changes of the file's format. Never change one that has been released; add the next.
@@ -26,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001-documents.sql"),
     include_str!("../../migrations/0002-history.sql"),
     include_str!("../../migrations/0003-access.sql"),
+    include_str!("../../migrations/0004-privacy.sql"),
 ];
 
 /// How many pages SQLite may use without a quota: its own default.
@@ -158,6 +160,10 @@ impl Backend for SqliteStore {
         self.session().access()
     }
 
+    fn departures(&mut self, doc: &DocId) -> Result<Vec<DepartureRow>, StoreError> {
+        self.session().departures(doc)
+    }
+
     fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {
         self.session().write_access(write)
     }
@@ -219,6 +225,10 @@ impl Backend for Session<'_> {
 
     fn access(&mut self) -> Result<AccessRows, StoreError> {
         access::load(self.0)
+    }
+
+    fn departures(&mut self, doc: &DocId) -> Result<Vec<DepartureRow>, StoreError> {
+        privacy::departures(self.0, doc)
     }
 
     fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {

@@ -24,7 +24,7 @@ use script::{Script, Step};
     unreachable_pub,
     reason = "shared with the suites that use all of it"
 )]
-mod script;
+pub(crate) mod script;
 
 /// A person with a document open.
 struct Author {

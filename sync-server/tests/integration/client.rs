@@ -222,6 +222,16 @@ impl Client {
 
     /// Takes in frames until the condition holds.
     pub(crate) async fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+        self.until_within(PATIENCE, what, condition).await;
+    }
+
+    /// The same for what takes longer.
+    pub(crate) async fn until_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        condition: impl Fn(&Self) -> bool,
+    ) {
         let wait = async {
             while !condition(self) {
                 if let Err(closed) = self.step().await {
@@ -229,7 +239,7 @@ impl Client {
                 }
             }
         };
-        if timeout(PATIENCE, wait).await.is_err() {
+        if timeout(patience, wait).await.is_err() {
             panic!("waited in vain: {what}; the text is {:?}", self.text());
         }
     }

@@ -371,4 +371,27 @@ async fn check_authors(served: &Served, path: &str) {
         blocks.iter().map(|block| block.len()).sum::<usize>(),
         "all of the text"
     );
+    check_ids(served, path, answer["runs"].as_array().unwrap()).await;
+}
+
+/// By ids the same people are told: every letter of the document that a client has is whose the letter says.
+async fn check_ids(served: &Served, path: &str, runs: &[Value]) {
+    let (status, told) = served
+        .api("GET", &format!("{path}/authorship/ids"), Value::Null)
+        .await;
+    assert_eq!(status, 200, "{told}");
+    let credits = told["credits"].as_array().unwrap();
+    let spans: Vec<(u64, u32, u32, usize)> = serde_json::from_value(told["spans"].clone()).unwrap();
+    for run in runs {
+        let known = credits
+            .iter()
+            .position(|credit| credit["author"] == run["author"]);
+        let index = known.unwrap_or_else(|| panic!("{run} is by somebody who is not told: {told}"));
+        assert!(
+            spans
+                .iter()
+                .any(|(_, _, len, credit)| *credit == index && *len > 0),
+            "{told}"
+        );
+    }
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use model::{
-    Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator as _, Locations, Runtime, Summary,
-    Worker,
+    Artifact, ChatMessage, EngineOptions, GenerateRequest, Generator as _, Locations, Runtime, Shape,
+    Summary, Worker,
 };
 
 use super::llama::{Llama, SET_UP};
@@ -96,7 +96,10 @@ pub async fn run() -> anyhow::Result<()> {
     }
     drop(llama);
     reuse(&worker).await?;
-    drafts(&worker, &load_worker(false).await?).await?;
+    let plain = load_worker(false).await?;
+    drafts(&worker, &plain).await?;
+    shapes(&plain).await?;
+    drop(plain);
     if let Some(resident) = resident_kib(std::process::id()).map(|kib| kib / 1024.0) {
         row(
             "memory, two copies of the model loaded",
@@ -237,6 +240,42 @@ async fn drafts(with: &Worker, without: &Worker) -> anyhow::Result<()> {
             goal,
         );
     }
+    Ok(())
+}
+
+/// Writing a paragraph freely and held to being one, taking turns, without drafts: what the mask of allowed tokens costs.
+async fn shapes(worker: &Worker) -> anyhow::Result<()> {
+    let (mut shares, mut costs) = (Vec::new(), Vec::new());
+    for window in 0..=2 * DRAFT_WINDOWS {
+        let free = windowed(window);
+        let mut held = free.clone();
+        held.shape = Some(Shape::Paragraph { announced: false });
+        let mut rates = [None; 2];
+        let order = if window % 2 == 0 {
+            [(0, free), (1, held)]
+        } else {
+            [(1, held), (0, free)]
+        };
+        for (index, request) in order {
+            let (_, summary) = worker.generate(request)?.collect().await?;
+            rates[index] = plain_rate(&summary);
+        }
+        // the first one compiles the grammar
+        if let ([Some(free), Some(held)], 1..) = (rates, window) {
+            shares.push(held / free);
+            costs.push(1000.0 / held - 1000.0 / free);
+        }
+    }
+    costs.sort_by(f64::total_cmp);
+    row(
+        "a paragraph, held to that to free",
+        &format!(
+            "{}; {:.2} ms a token for the mask",
+            ratios(shares),
+            median(&costs)
+        ),
+        "0.95 or more",
+    );
     Ok(())
 }
 

@@ -132,6 +132,31 @@ test("whom the relay does not let in is told so, and it is not asked again", asy
   expect(notices).toHaveLength(1);
 });
 
+test("a document that was replaced is left as it is: the copy stays here, counts as unsaved, and nobody types in it", async () => {
+  relay.epoch = "first";
+  const link = connect();
+  await ready(link);
+  await until(() => link.saved === "saved");
+  relay.deny = "epoch: this document was replaced on the server";
+  relay.drop();
+  await until(() => link.ended !== null);
+  expect(relay.tokens.at(-1)).toMatchObject({ epoch: "first" });
+  expect(link.ended).toEqual({ why: "replaced", message: "this document was replaced on the server" });
+  expect([link.connection, link.saved, link.mayWrite, link.mayAsk]).toEqual(["offline", "unsaved", false, false]);
+  expect(notices).toEqual([]);
+});
+
+test("whose right is taken away keeps what is there and is told why; what was saved stays saved", async () => {
+  const link = connect();
+  await ready(link);
+  await until(() => link.saved === "saved");
+  relay.deny = "this link has expired or was revoked";
+  relay.drop();
+  await until(() => link.ended !== null);
+  expect(link.ended).toEqual({ why: "refused", message: "this link has expired or was revoked" });
+  expect([link.saved, link.mayWrite]).toEqual(["saved", false]);
+});
+
 test("the relay's role decides who may what; without one its scope does", async () => {
   const link = connect();
   await ready(link);

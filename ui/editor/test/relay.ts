@@ -21,6 +21,8 @@ export class FakeRelay {
   readonly updates: { name: string; update: Uint8Array }[] = [];
   readonly tokens: unknown[] = [];
   role = "editor";
+  /** Told to whoever joins; "" for none. */
+  epoch = "";
   scope: "read-write" | "readonly" = "read-write";
   /** Refuses authentication with these words. */
   deny: string | null = null;
@@ -142,7 +144,7 @@ export class FakeRelay {
       const states = this.states(name);
       const everybody = awareness.encodeAwarenessUpdate(states, [...states.getStates().keys()]);
       socket.deliver(frame(name, AWARENESS, (e) => encoding.writeVarUint8Array(e, everybody)));
-      socket.deliver(frame(name, STATELESS, (e) => encoding.writeVarString(e, JSON.stringify({ type: "welcome", role: this.role, peer: "p" }))));
+      socket.deliver(frame(name, STATELESS, (e) => encoding.writeVarString(e, JSON.stringify({ type: "welcome", role: this.role, peer: "p", ...(this.epoch === "" ? {} : { epoch: this.epoch }) }))));
     }
   }
 

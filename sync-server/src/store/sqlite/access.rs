@@ -4,6 +4,7 @@ use crdt::ids::{DocId, Role, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use super::privacy;
 use crate::store::{AccessRows, AccessWrite, MemberRow, ShareRow, StoreError};
 
 const SECRET: &str = "secret";
@@ -27,6 +28,7 @@ pub(super) fn load(connection: &Connection) -> Result<AccessRows, StoreError> {
     for row in query.query_map([], member)? {
         rows.apply(&AccessWrite::PutMember(row?));
     }
+    privacy::load(connection, &mut rows)?;
     Ok(rows)
 }
 
@@ -67,7 +69,13 @@ pub(super) fn write(transaction: &Transaction<'_>, write: &AccessWrite) -> Resul
             "DELETE FROM members WHERE document = ?1 AND sub = ?2",
             [doc.as_str(), sub],
         )?,
+        AccessWrite::PutPolicy(row) => privacy::put(transaction, row)?,
+        AccessWrite::Depart(row) => privacy::depart(transaction, row)?,
+        AccessWrite::ForgetDepartures(doc) => {
+            transaction.execute("DELETE FROM departures WHERE document = ?1", [doc.as_str()])?
+        }
         AccessWrite::Forget(doc) => {
+            transaction.execute("DELETE FROM policies WHERE document = ?1", [doc.as_str()])?;
             transaction.execute("DELETE FROM shares WHERE document = ?1", [doc.as_str()])?;
             transaction.execute("DELETE FROM members WHERE document = ?1", [doc.as_str()])?
         }
@@ -102,7 +110,11 @@ fn member(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
     })
 }
 
-fn parse<T, E>(row: &Row<'_>, column: usize, read: impl Fn(&str) -> Result<T, E>) -> rusqlite::Result<T>
+pub(super) fn parse<T, E>(
+    row: &Row<'_>,
+    column: usize,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> rusqlite::Result<T>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -114,7 +126,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Backend as _, MemoryStore, SqliteStore};
+    use crate::store::{Backend as _, DepartureRow, MemoryStore, PolicyRow, SqliteStore};
+    use crdt::policy::{Leave, Policy};
 
     fn share(id: &str, doc: &str) -> AccessWrite {
         AccessWrite::PutShare(ShareRow {
@@ -136,6 +149,31 @@ mod tests {
             margin: role.map(|_| Role::Viewer),
             set_at: Timestamp(7),
             set_by: "own".into(),
+        })
+    }
+
+    fn policy(doc: &str, leave: Leave) -> AccessWrite {
+        AccessWrite::PutPolicy(PolicyRow {
+            doc: DocId::parse(doc).unwrap(),
+            policy: Policy {
+                leave,
+                engines: vec!["Big, \"far\"".into()],
+            },
+            set_at: Timestamp(8),
+            set_by: "own".into(),
+        })
+    }
+
+    fn departure(doc: &str, at: u64) -> AccessWrite {
+        AccessWrite::Depart(DepartureRow {
+            doc: DocId::parse(doc).unwrap(),
+            at: Timestamp(at),
+            by: "ada".into(),
+            engine: "Big".into(),
+            place: "internet".into(),
+            leave: Leave::Masked,
+            characters: 120,
+            masked: [("email".to_owned(), 2)].into(),
         })
     }
 
@@ -161,6 +199,13 @@ mod tests {
                 doc: DocId::parse("notes").unwrap(),
                 sub: "bob".into(),
             },
+            policy("plan", Leave::AsIs),
+            policy("plan", Leave::Masked),
+            policy("notes", Leave::AsIs),
+            departure("notes", 7),
+            departure("plan", 8),
+            departure("notes", 9),
+            AccessWrite::ForgetDepartures(plan.clone()),
             AccessWrite::Forget(plan.clone()),
             share("4", "plan"),
         ] {
@@ -174,6 +219,24 @@ mod tests {
         }
         let kept = memory.access().unwrap();
         assert_eq!(kept.secret.as_deref(), Some("two"));
-        assert_eq!((kept.shares.len(), kept.members.len()), (2, 1));
+        assert_eq!(
+            (kept.shares.len(), kept.members.len(), kept.policies.len()),
+            (2, 1, 1)
+        );
+        let notes = DocId::parse("notes").unwrap();
+        let mut store = SqliteStore::open(&path).unwrap();
+        for doc in [&notes, &plan] {
+            assert_eq!(store.departures(doc).unwrap(), memory.departures(doc).unwrap());
+        }
+        let left = memory.departures(&notes).unwrap();
+        assert_eq!(
+            left.iter().map(|row| row.at.0).collect::<Vec<_>>(),
+            [9, 7],
+            "the newest first"
+        );
+        assert!(
+            memory.departures(&plan).unwrap().is_empty(),
+            "forgotten with the document"
+        );
     }
 }

@@ -1,0 +1,132 @@
+//! The adapters of a worker, and the second graph that wears them.
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::adapter::{Adapter, AdapterError, AdapterId, graph};
+use crate::artifact::Artifact;
+use crate::engine::{Engine, EngineOptions};
+use crate::generate::GenerateError;
+use crate::generate::run::Job;
+use crate::runtime::Runtime;
+
+/// The adapters that were read.
+#[derive(Debug)]
+pub(super) struct Adapters {
+    base: String,
+    graph: PathBuf,
+    folder: Option<PathBuf>,
+    loaded: Mutex<HashMap<AdapterId, Arc<Adapter>>>,
+}
+
+impl Adapters {
+    pub(super) fn new(artifact: &Artifact, folder: Option<PathBuf>) -> Self {
+        Self {
+            base: artifact.id.clone(),
+            graph: artifact.graph.clone(),
+            folder,
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Reads one.
+    pub(super) fn add(&self, id: AdapterId, place: &Path) -> Result<Arc<Adapter>, AdapterError> {
+        let slots = graph::slots(&self.graph, &self.base)?;
+        let adapter = Arc::new(Adapter::open(place, &self.base, &slots)?);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.insert(id, Arc::clone(&adapter));
+        Ok(adapter)
+    }
+
+    /// One that was read before.
+    pub(super) fn loaded(&self, id: &AdapterId) -> Option<Arc<Adapter>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(id).cloned()
+    }
+
+    /// One that was read before, or is in the folder. Errors are in words.
+    pub(super) fn get(&self, id: &AdapterId) -> Result<Arc<Adapter>, String> {
+        if let Some(adapter) = self.loaded(id) {
+            return Ok(adapter);
+        }
+        // a name is one folder's: nothing outside of the adapters' is read
+        let plain = crate::manager::is_name(&id.0);
+        let place = self
+            .folder
+            .as_ref()
+            .filter(|_| plain)
+            .map(|folder| folder.join(&id.0));
+        match place.filter(|place| place.is_dir()) {
+            Some(place) => self.add(id.clone(), &place).map_err(|error| error.to_string()),
+            None => Err(format!(
+                "there is no adapter `{id}`: `inkling-models adapters list` shows those that there are"
+            )),
+        }
+    }
+}
+
+/// The graphs of a worker: the model's own, and the one that takes adapters.
+pub(super) struct Graphs<'a> {
+    plain: Engine,
+    /// Opened when an adapter is wanted first.
+    adapted: Option<Engine>,
+    runtime: &'a Runtime,
+    artifact: &'a Artifact,
+    options: &'a EngineOptions,
+}
+
+impl<'a> Graphs<'a> {
+    pub(super) const fn new(
+        plain: Engine,
+        runtime: &'a Runtime,
+        artifact: &'a Artifact,
+        options: &'a EngineOptions,
+    ) -> Self {
+        Self {
+            plain,
+            adapted: None,
+            runtime,
+            artifact,
+            options,
+        }
+    }
+
+    /// The graph that is to run a job. `None` when there is none: the reader has been told.
+    pub(super) fn of(&mut self, job: &Job) -> Option<&mut Engine> {
+        let Some(adapter) = &job.adapter else {
+            return Some(&mut self.plain);
+        };
+        match self.wearing(adapter) {
+            Ok(engine) => Some(engine),
+            Err(words) => {
+                tracing::warn!(words, "an adapter cannot be put on");
+                let _ = job.reader.blocking_send(Err(GenerateError::Adapter(words))); // it may have left
+                None
+            }
+        }
+    }
+
+    /// The graph that takes adapters, with this one on. Errors are in words.
+    fn wearing(&mut self, adapter: &Adapter) -> Result<&mut Engine, String> {
+        let engine = match &mut self.adapted {
+            Some(engine) => engine,
+            none => {
+                // its weights lie in memory a second time
+                crate::fit::check(self.artifact.weight_bytes, crate::fit::free_memory())
+                    .map_err(|error| format!("with an adapter the model is loaded a second time: {error}"))?;
+                let graph = graph::prepare(&self.artifact.graph, &self.artifact.id)
+                    .map_err(|error| error.to_string())?;
+                let artifact = Artifact {
+                    graph,
+                    ..self.artifact.clone()
+                };
+                let engine =
+                    Engine::open(self.runtime, &artifact, self.options).map_err(|error| error.to_string())?;
+                tracing::info!(model = artifact.id, "the graph that takes adapters is loaded");
+                none.insert(engine)
+            }
+        };
+        engine.wear(Some(adapter)).map_err(|error| error.to_string())?;
+        Ok(engine)
+    }
+}
