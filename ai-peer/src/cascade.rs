@@ -194,10 +194,11 @@ impl Cascade {
         notes.insert(request.to_owned(), why);
     }
 
-    /// The reason that was kept.
-    pub fn take_note(&self, request: &str) -> Option<String> {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.remove(request)
+    /// The reason that was kept; it stays, for a peer that has to begin again.
+    #[must_use]
+    pub fn noted(&self, request: &str) -> Option<String> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.get(request).cloned()
     }
 
     /// What may be sent to an engine.

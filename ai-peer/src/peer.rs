@@ -308,7 +308,7 @@ impl AiPeer {
             .config
             .cascade
             .as_ref()
-            .and_then(|cascade| cascade.take_note(request));
+            .and_then(|cascade| cascade.noted(request));
         Way {
             why: noted.or_else(|| routed.cloned().flatten()),
             chosen: routed.is_some(),

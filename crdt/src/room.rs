@@ -17,7 +17,9 @@ mod rest;
 mod stateless;
 mod write;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use yrs::{ReadTxn, Transact};
 
@@ -173,12 +175,14 @@ pub struct Room {
     limits: Limits,
     /// Told to whoever joins.
     epoch: Option<String>,
+    /// The title when somebody asked for it last.
+    title: RefCell<Option<String>>,
 }
 
 /// One connection, with the parts that it has open.
 #[derive(Debug)]
 struct Connection {
-    identity: Identity,
+    identity: Arc<Identity>,
     body: Option<Joined>,
     margin: Option<Joined>,
 }
@@ -265,6 +269,7 @@ impl Room {
             somebody_behind: false,
             limits,
             epoch: None,
+            title: RefCell::default(),
         }
     }
 
@@ -310,14 +315,18 @@ impl Room {
             let parts = [connection.has(Part::Body), connection.has(Part::Margin)];
             let role = connection.body.iter().chain(&connection.margin);
             let role = role.map(|joined| joined.role).max().unwrap_or(Role::Viewer);
-            (*id, &connection.identity, role, parts)
+            (*id, &*connection.identity, role, parts)
         })
     }
 
     /// The document's title, if it has one.
     #[must_use]
     pub fn title(&self) -> Option<String> {
-        crate::doc::title(&self.body.doc().transact())
+        let mut title = self.title.borrow_mut();
+        if self.body.take_named() || !self.body.is_awake() {
+            *title = crate::doc::title(&self.body.doc().transact());
+        }
+        title.clone()
     }
 
     /// The text of the body as Markdown.

@@ -145,7 +145,7 @@ pub fn doctor(config: AiConfig, devices: Option<Vec<Provider>>) -> Result<String
     for engine in &config.engines {
         let words = match engine.connect() {
             Ok(remote) => Checkup::examine(&remote).words(),
-            Err(error) => format!("It is not there: {error}\n"),
+            Err(error) => format!("It is not there: {}\n", engines::problem(&error)),
         };
         report.push_str(&format!("\n{}, {}\n{words}", engine.name, engine.place.words()));
     }

@@ -59,8 +59,8 @@ impl Link {
     /// Looks again at what the peer may do. `Err`: nothing any more, and the link is to be closed.
     pub(crate) async fn reconsider(&mut self) -> Result<(), Closing> {
         match self {
-            Self::Hocuspocus(link) => link.reconsider().await,
-            Self::Y(link) => link.reconsider().await,
+            Self::Hocuspocus(link) => Box::pin(link.reconsider()).await,
+            Self::Y(link) => Box::pin(link.reconsider()).await,
         }
     }
 
@@ -75,8 +75,8 @@ impl Link {
     /// Leaves all rooms.
     pub(crate) async fn leave(self) {
         match self {
-            Self::Hocuspocus(link) => link.leave().await,
-            Self::Y(link) => link.room.leave().await,
+            Self::Hocuspocus(link) => Box::pin(link.leave()).await,
+            Self::Y(link) => Box::pin(link.room.leave()).await,
         }
     }
 }

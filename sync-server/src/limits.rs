@@ -47,8 +47,11 @@ pub struct Limits {
     pub write_within: Duration,
     /// How long a room stays open after the last one left: long enough for a reload of the page.
     pub linger: Duration,
-    /// How long a document stays decoded that nobody writes. Its room goes on with the encoded bytes.
+    /// How long a document stays decoded at most that nobody writes. Its room goes on with the encoded bytes.
     pub rest_after: Duration,
+    /// How long a document of a kilobyte stays decoded, and for how much longer each further one: the less it takes to decode it
+    /// again, the sooner it is let go.
+    pub rest_per_kilobyte: Duration,
     /// Records after which a room's log is replaced by a snapshot.
     pub compact_records: u64,
     /// Bytes of records after which a room's log is replaced by a snapshot.
@@ -80,7 +83,7 @@ impl Default for Limits {
             awareness_per_second: 200,
             import_bytes: 2 << 20,
             outbox_frames: 1024,
-            outbox_bytes: 3 << 20,
+            outbox_bytes: 2 << 20,
             room_inbox: 256,
             room_inbox_bytes: 64 << 20,
             store_queue: 1024,
@@ -91,6 +94,7 @@ impl Default for Limits {
             write_within: Duration::from_secs(15),
             linger: Duration::from_secs(5),
             rest_after: Duration::from_secs(30),
+            rest_per_kilobyte: Duration::from_secs(2),
             compact_records: 500,
             compact_bytes: 4 << 20,
             versions: crdt::history::Rhythm::default(),
@@ -100,5 +104,15 @@ impl Default for Limits {
             save_within: Duration::from_secs(5),
             tick: Duration::from_secs(1),
         }
+    }
+}
+
+impl Limits {
+    /// How long a document of so many encoded bytes stays decoded that nobody writes.
+    pub(crate) fn rest_after(&self, bytes: usize) -> Duration {
+        let kilobytes = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1);
+        self.rest_per_kilobyte
+            .saturating_mul(kilobytes)
+            .min(self.rest_after)
     }
 }

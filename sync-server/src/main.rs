@@ -1,5 +1,7 @@
 //! The self-hosted server: one program, one file of documents, no other service.
 
+#[cfg(not(target_env = "msvc"))]
+mod allocator;
 mod cli;
 mod commands;
 mod config;

@@ -1,10 +1,11 @@
 //! What waits for one connection's reader: bounded in messages and bytes. Full means cut off, never a message less.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::Notify;
 
 use crate::limits::Limits;
 
@@ -13,6 +14,9 @@ pub const CLOSE_TOO_SLOW: u16 = 1013;
 
 /// Close code: the relay is shutting down (RFC 6455, 7.4.1, "going away").
 pub const CLOSE_GOING_AWAY: u16 = 1001;
+
+/// Frames that an empty outbox, and a writer with nothing to do, keep room for.
+pub(crate) const KEPT_FRAMES: usize = 32;
 
 /// Why a connection is closed: a WebSocket close code and words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,42 +49,44 @@ impl Closing {
 
 /// The rooms' end: puts frames in.
 #[derive(Debug, Clone)]
-pub(crate) struct Outbox {
-    frames: mpsc::Sender<Bytes>,
-    waiting: Arc<AtomicUsize>,
-    max_bytes: usize,
-    closing: watch::Sender<Option<Closing>>,
-}
+pub(crate) struct Outbox(Arc<Waiting>);
 
 /// The transport's end: takes frames out.
 #[derive(Debug)]
-pub(crate) struct OutboxReader {
-    frames: mpsc::Receiver<Bytes>,
-    waiting: Arc<AtomicUsize>,
+pub(crate) struct OutboxReader(Arc<Waiting>);
+
+/// What waits, and for whom. Thousands of connections do nothing most of the time: an empty one takes two hundred bytes.
+#[derive(Debug)]
+struct Waiting {
+    max_frames: usize,
     max_bytes: usize,
-    closing: watch::Receiver<Option<Closing>>,
+    queue: Mutex<Queue>,
+    /// For the reader: there is something to take, or it is to end.
+    filled: Notify,
+    /// For everybody else: it is closed.
+    closed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    /// Of those and of what the reader has taken and not sent yet.
+    bytes: usize,
+    closing: Option<Closing>,
+    /// Nobody reads any more.
+    abandoned: bool,
 }
 
 /// An outbox and its reader.
 pub(crate) fn outbox(limits: &Limits) -> (Outbox, OutboxReader) {
-    let (sender, receiver) = mpsc::channel(limits.outbox_frames.max(1));
-    let (closing, closed) = watch::channel(None);
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let outbox = Outbox {
-        frames: sender,
-        waiting: Arc::clone(&waiting),
+    let waiting = Arc::new(Waiting {
+        max_frames: limits.outbox_frames.max(1),
         max_bytes: limits.outbox_bytes,
-        closing,
-    };
-    (
-        outbox,
-        OutboxReader {
-            frames: receiver,
-            waiting,
-            max_bytes: limits.outbox_bytes,
-            closing: closed,
-        },
-    )
+        queue: Mutex::default(),
+        filled: Notify::new(),
+        closed: Notify::new(),
+    });
+    (Outbox(Arc::clone(&waiting)), OutboxReader(waiting))
 }
 
 impl Outbox {
@@ -88,80 +94,123 @@ impl Outbox {
     /// comes again and syncs whole. A frame of any size counts as half of the outbox at most: whoever takes minutes to
     /// read a large document must not be cut off for an edit that is made meanwhile, and come again for all of it.
     pub(crate) fn push(&self, frame: Bytes) {
-        if self.is_closed() {
+        let weight = self.0.weight(&frame);
+        let mut queue = self.0.lock();
+        if queue.closing.is_some() || queue.abandoned {
             return;
         }
-        let weight = weight(&frame, self.max_bytes);
-        let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
-        let full = before + weight > self.max_bytes;
-        if full || self.frames.try_send(frame).is_err() {
-            self.close(Closing::new(
+        let full = queue.frames.len() >= self.0.max_frames || queue.bytes + weight > self.0.max_bytes;
+        if full {
+            drop(queue);
+            return self.close(Closing::new(
                 CLOSE_TOO_SLOW,
                 "too slow: connect again to get everything",
             ));
+        }
+        queue.bytes += weight;
+        queue.frames.push_back(frame);
+        let first = queue.frames.len() == 1;
+        drop(queue);
+        if first {
+            self.0.filled.notify_one();
         }
     }
 
     /// Closes the connection; what waits is not sent. Only the first reason counts.
     pub(crate) fn close(&self, closing: Closing) {
-        self.closing.send_if_modified(|reason| {
-            let first = reason.is_none();
-            if first {
-                *reason = Some(closing);
-            }
-            first
-        });
+        let mut queue = self.0.lock();
+        if queue.closing.is_some() {
+            return;
+        }
+        queue.closing = Some(closing);
+        queue.frames = VecDeque::new();
+        drop(queue);
+        self.0.filled.notify_one();
+        self.0.closed.notify_waiters();
     }
 
     /// Whether it has been closed, or its reader is gone.
     pub(crate) fn is_closed(&self) -> bool {
-        self.frames.is_closed() || self.closing.borrow().is_some()
+        let queue = self.0.lock();
+        queue.closing.is_some() || queue.abandoned
     }
 
     /// Waits until somebody closes it.
     pub(crate) async fn closed(&self) -> Closing {
-        let mut closing = self.closing.subscribe();
-        match closing.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_else(Closing::gone),
-            Err(_) => Closing::gone(),
-        }
+        self.0.closed().await
     }
 }
 
 impl OutboxReader {
     /// Waits for frames and takes all that wait, up to `most`. `Err`: the connection is to be closed.
     pub(crate) async fn take(&mut self, batch: &mut Vec<Bytes>, most: usize) -> Result<(), Closing> {
-        tokio::select! {
-            biased;
-            closing = closed(&mut self.closing) => Err(closing),
-            taken = self.frames.recv_many(batch, most) => if taken == 0 { Err(Closing::gone()) } else { Ok(()) },
+        loop {
+            if let Some(taken) = self.take_now(batch, most) {
+                return taken;
+            }
+            self.0.filled.notified().await;
         }
+    }
+
+    fn take_now(&mut self, batch: &mut Vec<Bytes>, most: usize) -> Option<Result<(), Closing>> {
+        let mut queue = self.0.lock();
+        if let Some(closing) = &queue.closing {
+            return Some(Err(closing.clone()));
+        }
+        if queue.frames.is_empty() {
+            return None;
+        }
+        let most = most.min(queue.frames.len());
+        batch.extend(queue.frames.drain(..most));
+        if queue.frames.is_empty() && queue.frames.capacity() > KEPT_FRAMES {
+            queue.frames = VecDeque::new();
+        }
+        Some(Ok(()))
     }
 
     /// How much frames count in the outbox.
     pub(crate) fn weigh(&self, frames: &[Bytes]) -> usize {
-        frames.iter().map(|frame| weight(frame, self.max_bytes)).sum()
+        frames.iter().map(|frame| self.0.weight(frame)).sum()
     }
 
     /// Says that frames of this weight have reached the peer's end: they wait no more.
     pub(crate) fn sent(&self, weight: usize) {
-        self.waiting.fetch_sub(weight, Ordering::AcqRel);
+        let mut queue = self.0.lock();
+        queue.bytes = queue.bytes.saturating_sub(weight);
     }
 
     /// Waits until somebody closes the connection.
     pub(crate) async fn closed(&mut self) -> Closing {
-        closed(&mut self.closing).await
+        self.0.closed().await
     }
 }
 
-fn weight(frame: &Bytes, max_bytes: usize) -> usize {
-    frame.len().min(max_bytes / 2)
+impl Drop for OutboxReader {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.abandoned = true;
+        queue.frames = VecDeque::new();
+    }
 }
 
-async fn closed(closing: &mut watch::Receiver<Option<Closing>>) -> Closing {
-    match closing.wait_for(Option::is_some).await {
-        Ok(reason) => reason.clone().unwrap_or_else(Closing::gone),
-        Err(_) => Closing::gone(), // every room and the connection itself have dropped it
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn weight(&self, frame: &Bytes) -> usize {
+        frame.len().min(self.max_bytes / 2)
+    }
+
+    async fn closed(&self) -> Closing {
+        loop {
+            let mut told = pin!(self.closed.notified());
+            told.as_mut().enable(); // before looking, so that nothing is missed
+            if let Some(closing) = &self.lock().closing {
+                return closing.clone();
+            }
+            told.await;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One room's task: it alone owns the room's state machine; it runs what the machine asks for.
 
+mod appends;
 mod compaction;
 mod edit;
 mod join;
@@ -14,9 +15,6 @@ use bytes::Bytes;
 use crdt::history::Pace;
 use crdt::room::{Effect, Event, Record, Room};
 use crdt::{ConnId, DocId, Identity, Part, Role};
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -24,47 +22,58 @@ use crate::clock::{self, RandomIds};
 use crate::limits::Limits;
 use crate::outbox::{CLOSE_GOING_AWAY, Closing};
 use crate::relay::Shared;
-use crate::store::{PendingWrite, StoreError, Write};
+use crate::store::{StoreError, Write};
 
+use appends::{Appended, Appends};
 pub use edit::EditError;
 pub(crate) use edit::{Edit, EditFn};
 pub use join::{CLOSE_EPOCH, CLOSE_NO_DOCUMENT, CLOSE_UNAVAILABLE, JoinError};
 pub(crate) use members::Member;
 use members::Members;
 
-/// What a room is asked.
+/// What a room is asked. Its queue has places for dozens of these, used or not, so each is a box.
 pub(crate) enum Command {
     /// Somebody opens a part.
-    Join {
-        conn: ConnId,
-        part: Part,
-        identity: Identity,
-        role: Role,
-        member: Member,
-        /// Sent before anything of the room's.
-        greeting: Option<Bytes>,
-        reply: oneshot::Sender<Result<(), JoinError>>,
-        /// Keeps the room open until the join is done.
-        ticket: Ticket,
-    },
-    /// Somebody who joined said something, or left; with its part of the inbox's bytes, given back when it is done.
-    Event(Event, Option<OwnedSemaphorePermit>),
+    Join(Box<Join>),
+    /// Somebody who joined said something, or left.
+    Event(Box<Said>),
     /// The body as Markdown.
-    Markdown {
-        reply: oneshot::Sender<Result<String, JoinError>>,
-        ticket: Ticket,
-    },
+    Markdown(Box<Question<String>>),
     /// Somebody wants to look at the document.
-    Look { look: Look, ticket: Ticket },
+    Look(Box<(Look, Ticket)>),
     /// An edit by the relay on somebody's behalf.
-    Edit(Edit),
+    Edit(Box<Edit>),
     /// The document is to be deleted.
-    Delete {
-        reply: oneshot::Sender<Result<(), JoinError>>,
-        ticket: Ticket,
-    },
+    Delete(Box<Question<()>>),
     /// The relay stops, or the store is about to be replaced: send everybody away, bring everything to the disk, end.
-    ShutDown(Closing),
+    ShutDown(Box<Closing>),
+}
+
+/// What somebody who joined said.
+pub(crate) struct Said {
+    pub(crate) event: Event,
+    /// Its part of the inbox's bytes, given back when it is done.
+    pub(crate) held: Option<OwnedSemaphorePermit>,
+}
+
+/// Something to be answered.
+pub(crate) struct Question<T> {
+    pub(crate) reply: oneshot::Sender<Result<T, JoinError>>,
+    pub(crate) ticket: Ticket,
+}
+
+/// Somebody opens a part of a document.
+pub(crate) struct Join {
+    pub(crate) conn: ConnId,
+    pub(crate) part: Part,
+    pub(crate) identity: Identity,
+    pub(crate) role: Role,
+    pub(crate) member: Member,
+    /// Sent before anything of the room's.
+    pub(crate) greeting: Option<Bytes>,
+    pub(crate) reply: oneshot::Sender<Result<(), JoinError>>,
+    /// Keeps the room open until the join is done.
+    pub(crate) ticket: Ticket,
 }
 
 /// Looks at a document, or at why there is none. Must not take long: everybody in the room waits.
@@ -108,12 +117,12 @@ enum State {
     Failed(JoinError),
 }
 
-/// The store's answer to an append.
-struct Appended {
-    run: u64,
-    seq: u64,
-    result: Result<(), StoreError>,
-}
+/// The bytes of a document that is decoded between two messages: a fraction of a millisecond.
+const DECODED_AT_ONCE: usize = 16 << 10;
+
+/// How many commands are taken out of the inbox at once, and for how many there is room while there are none.
+const COMMANDS: usize = 32;
+const KEPT_COMMANDS: usize = 4;
 
 /// Whether the task goes on or ends.
 enum Turn {
@@ -133,8 +142,8 @@ struct RoomTask {
     members: Members,
     /// Edits by the relay that are not on disk yet.
     edits: Vec<edit::Waiting>,
-    /// Appends whose answers have not come, in order, each with the run of appends that it belongs to.
-    appends: FuturesOrdered<BoxFuture<'static, Appended>>,
+    /// Appends whose answers have not come.
+    appends: Appends,
     /// Counts the failures of the store: an answer of an earlier run says nothing about the present one.
     run: u64,
     title: Option<String>,
@@ -176,7 +185,7 @@ pub(crate) async fn run(
         state: State::Failed(JoinError::ShuttingDown),
         listed: false,
         edits: Vec::new(),
-        appends: FuturesOrdered::new(),
+        appends: Appends::default(),
         run: 0,
         title: None,
         epoch: clock::ulid().to_string().into(),
@@ -191,17 +200,18 @@ pub(crate) async fn run(
         used: Instant::now(),
         shutting_down: false,
     };
-    task.load().await;
+    Box::pin(task.load()).await;
     let mut tick = interval(limits.tick.max(Duration::from_millis(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut commands = Vec::new();
     loop {
         let flush = task.flush_in();
         let turn = tokio::select! {
-            command = inbox.recv() => match command {
-                Some(command) => task.command(command).await,
-                None => Turn::End,
+            taken = inbox.recv_many(&mut commands, COMMANDS) => match taken {
+                0 => Turn::End,
+                _ => task.commands(&mut commands).await,
             },
-            Some(answer) = task.appends.next(), if !task.appends.is_empty() => task.answered(answer).await,
+            answer = task.appends.next(), if !task.appends.is_empty() => task.answered(answer).await,
             () = tokio::time::sleep(flush.unwrap_or_default()), if flush.is_some() => {
                 task.event(Event::Flush).await;
                 Turn::Go
@@ -267,7 +277,11 @@ impl RoomTask {
             return self.room().map(|_| ());
         };
         // A long document takes a while to decode: not on a thread that serves sockets.
-        let woken = tokio::task::spawn_blocking(move || room.wake().map(|()| room)).await;
+        let woken = if room.encoded_size() <= DECODED_AT_ONCE {
+            Ok(room.wake().map(|()| room))
+        } else {
+            tokio::task::spawn_blocking(move || room.wake().map(|()| room)).await
+        };
         let error = match woken {
             Ok(Ok(room)) => {
                 self.state = State::Open(room);
@@ -293,40 +307,60 @@ impl RoomTask {
         Some(Duration::from_millis(at.0.saturating_sub(clock::now().0)))
     }
 
+    async fn commands(&mut self, commands: &mut Vec<Command>) -> Turn {
+        for command in commands.drain(..) {
+            if matches!(self.command(command).await, Turn::End) {
+                return Turn::End;
+            }
+        }
+        // Not for as long as nobody says anything.
+        if commands.capacity() > KEPT_COMMANDS {
+            *commands = Vec::new();
+        }
+        Turn::Go
+    }
+
     async fn command(&mut self, command: Command) -> Turn {
         match command {
-            Command::Join {
-                conn,
-                part,
-                identity,
-                role,
-                member,
-                greeting,
-                reply,
-                ticket,
-            } => {
-                let joined = self.join(conn, part, identity, role, member, greeting).await;
+            Command::Join(join) => {
+                let Join {
+                    conn,
+                    part,
+                    identity,
+                    role,
+                    member,
+                    greeting,
+                    reply,
+                    ticket,
+                } = *join;
+                let joined = self.join(conn, part, identity, role, member, greeting);
+                let joined = Box::pin(joined).await;
                 drop((reply.send(joined), ticket)); // whoever asked may have left; their Leave follows
             }
-            Command::Event(event, _held) => self.event(event).await,
-            Command::Markdown { reply, ticket } => {
-                let text = match self.wake().await {
+            Command::Event(said) => {
+                let Said { event, held } = *said;
+                self.event(event).await;
+                drop(held);
+            }
+            Command::Markdown(question) => {
+                let text = match Box::pin(self.wake()).await {
                     Ok(()) => self.room().map(|room| edit::markdown(room)),
                     Err(error) => Err(error),
                 };
-                drop((reply.send(text), ticket));
+                drop((question.reply.send(text), question.ticket));
             }
-            Command::Look { look, ticket } => {
-                match self.wake().await {
+            Command::Look(look) => {
+                let (look, ticket) = *look;
+                match Box::pin(self.wake()).await {
                     Ok(()) => look(self.room().map(|room| &*room)),
                     Err(error) => look(Err(error)),
                 }
                 drop(ticket);
             }
-            Command::Edit(edit) => self.edit(edit).await,
-            Command::Delete { reply, ticket } => {
-                let deleted = self.delete().await;
-                drop((reply.send(deleted), ticket));
+            Command::Edit(edit) => Box::pin(self.edit(*edit)).await,
+            Command::Delete(question) => {
+                let deleted = Box::pin(self.delete()).await;
+                drop((question.reply.send(deleted), question.ticket));
             }
             Command::ShutDown(closing) => {
                 self.shutting_down = true;
@@ -389,7 +423,7 @@ impl RoomTask {
             _ => None,
         };
         let Ok(room) = self.room() else { return };
-        if room.must_wake_for(&event) && self.wake().await.is_err() {
+        if room.must_wake_for(&event) && Box::pin(self.wake()).await.is_err() {
             return;
         }
         // Sync messages begin with 0; awareness is renewed by those who only read, too.
@@ -446,16 +480,7 @@ impl RoomTask {
         };
         self.listed = true;
         let queued = self.shared.store.queue(write).await;
-        self.appends.push_back(
-            async move {
-                Appended {
-                    run,
-                    seq,
-                    result: wait(queued).await,
-                }
-            }
-            .boxed(),
-        );
+        self.appends.push(run, seq, queued);
     }
 
     async fn answered(&mut self, Appended { run, seq, result }: Appended) -> Turn {
@@ -533,9 +558,10 @@ impl RoomTask {
     }
 
     fn rest_if_quiet(&mut self) {
-        if self.used.elapsed() >= self.limits.rest_after
-            && let State::Open(room) = &mut self.state
-            && room.is_awake()
+        let quiet = self.used.elapsed();
+        if let State::Open(room) = &mut self.state
+            && (self.members.is_empty() || quiet >= self.limits.rest_after(room.encoded_size()))
+            && room.is_decoded()
             && room.is_saved()
         {
             room.rest();
@@ -549,8 +575,4 @@ impl RoomTask {
             State::Failed(_) => true,
         }
     }
-}
-
-async fn wait(queued: Result<PendingWrite, StoreError>) -> Result<(), StoreError> {
-    queued?.done().await
 }

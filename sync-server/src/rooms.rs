@@ -13,10 +13,15 @@ use tokio::task::JoinHandle;
 
 use crate::outbox::{CLOSE_GOING_AWAY, Closing};
 use crate::relay::Shared;
-use crate::room::{self, Command, Edit, EditError, EditFn, Idle, JoinError, Member, Ticket, Visitors};
+use crate::room::{
+    self, Command, Edit, EditError, EditFn, Idle, Join, JoinError, Member, Question, Said, Ticket, Visitors,
+};
 
 /// How many requests may wait for the keeper. Each takes microseconds.
 const QUEUE: usize = 256;
+
+/// Messages of fewer bytes are not counted: what bounds their number is enough.
+const UNCOUNTED_BYTES: usize = 1 << 10;
 
 enum Request {
     Room {
@@ -73,21 +78,26 @@ pub(crate) struct RoomLink {
 impl RoomLink {
     /// Hands a y-protocols message to the room; waits while the room is busy. When the room is gone, so is the link.
     pub(crate) async fn message(&self, bytes: Vec<u8>) {
-        self.event(Event::Message {
+        let held = match bytes.len() {
+            0..UNCOUNTED_BYTES => None,
+            counted => self.inbox.hold(counted).await,
+        };
+        let event = Event::Message {
             conn: self.conn,
             part: self.part,
             bytes,
-        })
-        .await;
+        };
+        self.say(event, held).await;
     }
 
     pub(crate) async fn stateless(&self, payload: String) {
-        self.event(Event::Stateless {
+        let held = self.inbox.hold(payload.len()).await;
+        let event = Event::Stateless {
             conn: self.conn,
             part: self.part,
             payload,
-        })
-        .await;
+        };
+        self.say(event, held).await;
     }
 
     pub(crate) async fn set_role(&self, role: Role) {
@@ -108,14 +118,13 @@ impl RoomLink {
     }
 
     async fn event(&self, event: Event) {
-        let bytes = match &event {
-            Event::Message { bytes, .. } => bytes.len(),
-            Event::Stateless { payload, .. } => payload.len(),
-            _ => 0,
-        };
-        let held = self.inbox.hold(bytes).await;
+        self.say(event, None).await;
+    }
+
+    async fn say(&self, event: Event, held: Option<OwnedSemaphorePermit>) {
+        let said = Command::Event(Box::new(Said { event, held }));
         // An error: the room has ended and has closed every outbox in it; the link's task sees that.
-        drop(self.inbox.commands.send(Command::Event(event, held)).await);
+        drop(self.inbox.commands.send(said).await);
     }
 }
 
@@ -139,7 +148,7 @@ impl Rooms {
         let part = name.part;
         let (inbox, ticket) = self.room(&name.doc).await?;
         let (reply, joined) = oneshot::channel();
-        let join = Command::Join {
+        let join = Join {
             conn,
             part,
             identity,
@@ -149,7 +158,7 @@ impl Rooms {
             reply,
             ticket,
         };
-        ask(&inbox, join, joined).await?;
+        ask(&inbox, Command::Join(Box::new(join)), joined).await?;
         Ok(RoomLink { inbox, conn, part })
     }
 
@@ -157,7 +166,8 @@ impl Rooms {
     pub(crate) async fn markdown(&self, doc: &DocId) -> Result<String, JoinError> {
         let (inbox, ticket) = self.room(doc).await?;
         let (reply, answer) = oneshot::channel();
-        ask(&inbox, Command::Markdown { reply, ticket }, answer).await
+        let question = Question { reply, ticket };
+        ask(&inbox, Command::Markdown(Box::new(question)), answer).await
     }
 
     /// Looks at the document. `look` must not take long: everybody in the room waits.
@@ -169,7 +179,7 @@ impl Rooms {
         let (inbox, ticket) = self.room(doc).await?;
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |room: Result<&crdt::Room, JoinError>| drop(reply.send(room.map(look))));
-        ask(&inbox, Command::Look { look, ticket }, answer).await
+        ask(&inbox, Command::Look(Box::new((look, ticket))), answer).await
     }
 
     /// Closes every room and does `work` while none is open; whoever wants one waits. `false`: something could not be
@@ -206,7 +216,7 @@ impl Rooms {
             reply,
             ticket,
         };
-        let sent = inbox.commands.send(Command::Edit(edit)).await;
+        let sent = inbox.commands.send(Command::Edit(Box::new(edit))).await;
         drop(inbox);
         sent.map_err(|_| JoinError::ShuttingDown)?;
         answer.await.unwrap_or(Err(EditError::NotSaved))
@@ -216,7 +226,8 @@ impl Rooms {
     pub(crate) async fn delete(&self, doc: &DocId) -> Result<(), JoinError> {
         let (inbox, ticket) = self.room(doc).await?;
         let (reply, answer) = oneshot::channel();
-        ask(&inbox, Command::Delete { reply, ticket }, answer).await
+        let question = Question { reply, ticket };
+        ask(&inbox, Command::Delete(Box::new(question)), answer).await
     }
 
     /// How many rooms are open.
@@ -350,9 +361,12 @@ async fn shut_down(
 ) -> bool {
     let deadline = tokio::time::Instant::now() + within;
     // A room whose inbox is full may be stuck on its store: neither it nor those after it are waited for beyond the time.
-    let asked = rooms
-        .values()
-        .map(|entry| entry.inbox.commands.send(Command::ShutDown(closing.clone())));
+    let asked = rooms.values().map(|entry| {
+        entry
+            .inbox
+            .commands
+            .send(Command::ShutDown(Box::new(closing.clone())))
+    });
     let asked = tokio::time::timeout_at(deadline, futures_util::future::join_all(asked)).await;
     let mut saved = asked.is_ok(); // a refusal within: the room has ended
     for (doc, entry) in rooms.iter_mut() {
@@ -387,7 +401,7 @@ mod tests {
     #[tokio::test]
     async fn a_room_that_is_stuck_does_not_hold_up_the_end() {
         let (inbox, _stuck) = inbox(1);
-        let end = Command::ShutDown(Closing::new(CLOSE_GOING_AWAY, "the end"));
+        let end = Command::ShutDown(Box::new(Closing::new(CLOSE_GOING_AWAY, "the end")));
         assert!(inbox.commands.send(end).await.is_ok(), "it is full now");
         let entry = Entry {
             inbox,

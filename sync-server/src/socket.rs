@@ -20,7 +20,7 @@ use crate::access::{Caller, Claims, User};
 use crate::clock;
 use crate::connection::{BATCH, CLOSE_TOO_BIG, HocuspocusLink, Link, Threshold, YLink};
 use crate::error::ApiError;
-use crate::outbox::{Closing, Outbox, OutboxReader, outbox};
+use crate::outbox::{Closing, KEPT_FRAMES, Outbox, OutboxReader, outbox};
 use crate::relay::Relay;
 use crate::serve::{Gate, Visitor};
 
@@ -38,7 +38,7 @@ pub(crate) const EPOCH_HEADER: &str = "inkling-epoch";
 const SLOWEST_READER: usize = 16 << 10;
 
 /// Bytes that a connection reads at once: its buffer is there for as long as it is open, and nearly all frames are smaller.
-const READ_BUFFER: usize = 4 << 10;
+const READ_BUFFER: usize = 1 << 10;
 
 /// How long a closed connection is read, for its close frame to arrive before the TCP connection goes.
 const CLOSE_LINGER: Duration = Duration::from_secs(2);
@@ -97,7 +97,7 @@ pub(crate) async fn hocuspocus(
         let (outbox, reader) = outbox(&shared.limits);
         let link = HocuspocusLink::new(relay.clone(), caller, outbox.clone(), Some(threshold));
         let link = Link::Hocuspocus(link);
-        run(socket, link, outbox, reader, &relay, &visitor.gate).await;
+        Box::pin(run(socket, link, outbox, reader, &relay, &visitor.gate)).await;
         drop(seat);
     }))
 }
@@ -130,17 +130,11 @@ pub(crate) async fn y(
     let mut response = upgrade.on_upgrade(move |socket| async move {
         let (outbox, reader) = outbox(&shared.limits);
         let epoch = pass.epoch().map(str::to_owned);
-        match YLink::join(
-            &relay,
-            &name,
-            (identity, role),
-            (Some(pass), epoch),
-            outbox.clone(),
-        )
-        .await
-        {
-            Ok(link) => run(socket, Link::Y(link), outbox, reader, &relay, &visitor.gate).await,
-            Err(closing) => refuse(socket, &closing).await,
+        let (who, own) = ((identity, role), outbox.clone());
+        let joined = Box::pin(YLink::join(&relay, &name, who, (Some(pass), epoch), own)).await;
+        match joined {
+            Ok(link) => Box::pin(run(socket, Link::Y(link), outbox, reader, &relay, &visitor.gate)).await,
+            Err(closing) => Box::pin(refuse(socket, &closing)).await,
         }
         drop(seat);
     });
@@ -205,7 +199,7 @@ async fn run(
     outbox.close(closing);
     link.leave().await;
     // The writer sends the close frame.
-    let both = async { tokio::join!(drain(&mut stream), writer) };
+    let both = Box::pin(async { tokio::join!(drain(&mut stream), writer) });
     drop(timeout(CLOSE_LINGER, both).await);
 }
 
@@ -311,7 +305,7 @@ async fn write(
     };
     outbox.close(closing.clone());
     // A stalled reader does not get it; the connection ends all the same.
-    drop(timeout(CLOSE_LINGER, sink.send(close_message(&closing))).await);
+    drop(timeout(CLOSE_LINGER, Box::pin(sink.send(close_message(&closing)))).await);
 }
 
 async fn send_batch(
@@ -329,12 +323,16 @@ async fn send_batch(
         }
         sink.flush().await
     };
+    // Whether it was closed meanwhile is asked only if it has to wait.
     let sent = tokio::select! {
         biased;
-        closing = reader.closed() => return Err(closing),
         sent = timeout(within, send) => sent,
+        closing = reader.closed() => return Err(closing),
     };
     reader.sent(weight);
+    if batch.capacity() > KEPT_FRAMES {
+        *batch = Vec::new();
+    }
     match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closing::gone()),

@@ -73,6 +73,11 @@ test('the model is a person in the list; its proposal grows for all and enters t
   await ann.getByTestId('person-list').getByText(/SmolLM2/i).first().waitFor();
   await picture(ann, 'people');
   await ann.keyboard.press('Escape');
+  // The status bar says what runs it and, of what was asked for first, why it does not.
+  const [model] = (await server.api('GET', '/status')).models;
+  const refused = model.devices.find((device) => !device.running);
+  const said = refused ? `${model.device}, not ${refused.provider}: ${refused.reason}` : model.device;
+  await ann.getByTestId('ai-device').getByText(said).waitFor();
   await shore(ann).click();
   await ann.keyboard.press('End');
   const before = await text(bob);

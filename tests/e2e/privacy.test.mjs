@@ -66,6 +66,7 @@ test('nothing leaves until the owner says so, and what leaves is shown, masked a
   await page.getByTestId('self-test-report').getByText('tokens a second').waitFor();
   await picture(page, 'privacy-self-test');
   await page.keyboard.press('Escape');
+  await page.keyboard.press('Escape');
   engine.sent.length = 0; // no document was in it
   await page.getByTestId('people').press('Enter');
   await page.getByTestId('person-list').getByText('AI, may only suggest · big-1').waitFor();

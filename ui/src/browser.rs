@@ -154,6 +154,15 @@ pub(crate) fn focus(selector: &str) -> bool {
     element.is_some_and(|element| element.focus().is_ok())
 }
 
+/// Scrolls the first element that fits into view, once it is drawn.
+pub(crate) fn bring_into_view(selector: &'static str) {
+    request_animation_frame(move || {
+        if let Ok(Some(element)) = document().query_selector(selector) {
+            element.scroll_into_view();
+        }
+    });
+}
+
 /// Is the focus inside an element that fits?
 pub(crate) fn focus_within(selector: &str) -> bool {
     document()

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::add_model::AddModel;
 use crate::app::ThemeToggle;
+use crate::browser;
 use crate::dialog::{Dialog, Ends};
 use crate::editor;
 use crate::events::Level;
 use crate::icon::{Icon, icon};
 use crate::model_row::{JobRow, ModelRow};
-use crate::models::{Installed, Library, Stand, Verified};
+use crate::models::{Installed, Job, Library, Stand, Verified};
 use crate::route::{self, Route};
 use crate::state::Shell;
 
@@ -51,9 +52,16 @@ impl Models {
         });
     }
 
-    /// Says aloud what is over since the last look.
+    /// Says aloud what has begun and what is over since the last look, and shows what has begun.
     fn tell_news(self, library: &Library) {
-        let before = self.library.get_untracked().unwrap_or_default();
+        let Some(before) = self.library.get_untracked() else {
+            return;
+        };
+        let is_new = |job: &&Job| before.jobs.iter().all(|old| old.id != job.id);
+        if let Some(job) = library.jobs.iter().find(is_new) {
+            self.shell.notices.speak(format!("{}.", job.title()));
+            browser::bring_into_view(".model-jobs");
+        }
         for job in &library.jobs {
             let was_running = before
                 .jobs

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use crate::dialog::Dialog;
 use crate::editor;
 use crate::events::Role;
 use crate::privacy::Report;
@@ -14,6 +15,7 @@ pub(crate) fn SelfTest() -> impl IntoView {
     let shell = expect_context::<Shell>();
     let reports = RwSignal::new(Vec::<Report>::new());
     let busy = RwSignal::new(false);
+    let shown = RwSignal::new(false);
     let owns = move || {
         shell.server.with(|status| {
             let owns = |status: &crate::server::ServerStatus| {
@@ -29,7 +31,10 @@ pub(crate) fn SelfTest() -> impl IntoView {
         busy.set(true);
         spawn_local(async move {
             match editor::get::<Vec<Report>>("/doctor").await {
-                Ok(found) => _ = reports.try_set(found),
+                Ok(found) => {
+                    reports.try_set(found);
+                    shown.try_set(true);
+                }
                 Err(error) => shell.notices.fail(error.message),
             }
             busy.try_set(false);
@@ -41,13 +46,14 @@ pub(crate) fn SelfTest() -> impl IntoView {
                 {move || if busy.get() { "Testing…" } else { "Test now" }}
             </button>
         </Show>
-        <div aria-live="polite">
+        // In a dialog of its own: the panel that the button is in has no room for it.
+        <Dialog open=shown title="What the engines say" name="self-test-report" class="wide">
             {move || reports.get().into_iter().map(|report| view! {
-                <section class="self-test" data-testid="self-test-report">
+                <section class="self-test">
                     <h3>{report.name}</h3>
-                    <pre>{report.words}</pre>
+                    <pre tabindex="0">{report.words}</pre>
                 </section>
             }).collect_view()}
-        </div>
+        </Dialog>
     }
 }

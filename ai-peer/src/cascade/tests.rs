@@ -160,8 +160,11 @@ fn who_fails_is_stood_in_for_by_the_model_here() {
     );
     assert_eq!(cascade.instead("small", "x"), None);
     cascade.note("r", "why".into());
+    let noted = || cascade.noted("r");
     assert_eq!(
-        (cascade.take_note("r"), cascade.take_note("r")),
-        (Some("why".into()), None)
+        (noted(), noted()),
+        (Some("why".into()), Some("why".into())),
+        "also for who begins again"
     );
+    assert_eq!(cascade.noted("other"), None);
 }

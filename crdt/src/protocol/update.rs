@@ -7,12 +7,14 @@
 
 mod block;
 mod shape;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use yrs::{ClientID, IdSet, StateVector};
 
 pub use shape::{MAX_ELEMENT_DEPTH, Shape};
+pub(crate) use typed::Typed;
 
 use super::bytes::Reader;
 use super::{MAX_CLIENTS, ProtocolError};

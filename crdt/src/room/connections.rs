@@ -1,5 +1,7 @@
 //! Coming and going, the store's answers, and the passing of time.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::awareness::Notice;
@@ -42,7 +44,7 @@ impl Room {
         let welcome = (part == Part::Body).then(|| welcome(role, &identity, self.epoch.as_deref()));
         let is_relay = identity.kind == PeerKind::Relay;
         let connection = self.connections.entry(conn).or_insert(Connection {
-            identity,
+            identity: Arc::new(identity),
             body: None,
             margin: None,
         });
@@ -114,7 +116,7 @@ impl Room {
             return;
         };
         let role = ceiling(&connection.identity, role);
-        let identity = connection.identity.clone();
+        let identity = Arc::clone(&connection.identity);
         let Some(joined) = connection.joined(part) else {
             return;
         };

@@ -4,21 +4,34 @@
 //! yrs trusts its input. The bytes are checked before it sees them ([`UpdateFacts`]), but what they mean is not: an update
 //! can name a text as its parent or cut a surrogate pair in two, and yrs stops half-way or panics. So the copy keeps the
 //! encoded document as well, and is rebuilt from it when that happens.
+//!
+//! Most updates are a letter behind the letter before. What such a one does is known from its bytes ([`Runs`]), so the decoded
+//! document takes it in later, with others, in one transaction: yrs looks at the whole run of text for every transaction.
+//! Whoever asks for the document gets it with all of them ([`PartDoc::live`]).
 
 mod live;
+mod runs;
+#[cfg(test)]
+mod tests;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use yrs::{Doc, IdSet, ReadTxn, StateVector, Transact};
+use yrs::{ClientID, Doc, IdSet, ReadTxn, StateVector, Transact};
 
 use crate::ids::{IdRange, Part};
 use crate::protocol::ProtocolError;
 use crate::protocol::update::UpdateFacts;
 use live::Live;
+use runs::Runs;
 
 /// Below this the encoded log is not worth compacting.
 const MIN_TAIL: usize = 256 << 10;
+
+/// How many updates, and how many bytes of them, the decoded document is behind at most: as much as is taken in within a
+/// fraction of a millisecond.
+const MAX_BEHIND: usize = 256;
+const MAX_BEHIND_BYTES: usize = 32 << 10;
 
 /// An update (v1) without a block or a delete: what an empty document is.
 const EMPTY: [u8; 2] = [0, 0];
@@ -70,11 +83,17 @@ pub(super) struct PartDoc {
     /// The document as one update (or nothing, when it is empty), and all that came since.
     base: Vec<u8>,
     tail: Vec<Vec<u8>>,
+    /// The number of what was loaded first: 0 if it was a snapshot.
+    first_number: usize,
     tail_size: usize,
     /// What it has, as far as that is known without decoding.
     state: OnceCell<StateVector>,
     /// The decoded document, while it is of use.
     live: OnceCell<Live>,
+    /// Where those who type are, as far as the decoded document was there when they began.
+    runs: Runs,
+    /// How many of the last updates of `tail` the decoded document has not taken in yet, and their bytes.
+    behind: Cell<(usize, usize)>,
 }
 
 impl PartDoc {
@@ -85,16 +104,25 @@ impl PartDoc {
         snapshot: Option<Vec<u8>>,
         updates: impl IntoIterator<Item = Vec<u8>>,
     ) -> Self {
-        let base = snapshot.filter(|bytes| *bytes != EMPTY).unwrap_or_default();
-        let tail: Vec<_> = updates.into_iter().collect();
+        let snapshot = snapshot.filter(|bytes| *bytes != EMPTY);
+        let mut tail: Vec<_> = updates.into_iter().collect();
+        let first_number = usize::from(snapshot.is_none());
+        // The first update of all is the whole document, as much as a snapshot would be.
+        let base = match snapshot {
+            None if tail.len() == 1 => tail.pop().unwrap_or_default(),
+            snapshot => snapshot.unwrap_or_default(),
+        };
         let copy = Self {
             part,
             client_id,
             base,
+            first_number,
             tail_size: tail.iter().map(Vec::len).sum(),
             tail,
             state: OnceCell::new(),
             live: OnceCell::new(),
+            runs: Runs::default(),
+            behind: Cell::default(),
         };
         if copy.is_empty() {
             drop(copy.state.set(StateVector::default()));
@@ -107,7 +135,7 @@ impl PartDoc {
     /// # Errors
     /// The number of the update that is damaged (0 is the snapshot), and what is wrong with it.
     pub(super) fn wake(&mut self) -> Result<(), (usize, ApplyError)> {
-        if self.live.get().is_none() {
+        if !self.is_ready() {
             let live = self.decode()?;
             // What came since the snapshot is taken into it, so that the next reader can be answered with bytes.
             if !self.tail.is_empty() && !live.has_holes() {
@@ -126,12 +154,18 @@ impl PartDoc {
         self.live.get().is_some()
     }
 
+    /// Whether nothing has to be decoded to write or read it: it is, or it is empty.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_awake() || self.is_empty()
+    }
+
     /// Lets go of the decoded document; the bytes stay.
     pub(super) fn rest(&mut self) {
         if self.is_awake() && !self.has_holes() {
             self.compact();
             self.state();
             self.live = OnceCell::new();
+            self.runs = Runs::default();
         }
     }
 
@@ -141,21 +175,33 @@ impl PartDoc {
     }
 
     fn decode(&self) -> Result<Live, (usize, ApplyError)> {
-        let first = usize::from(self.base.is_empty());
         let base = Some(&self.base).filter(|bytes| !bytes.is_empty());
         Live::decode(
             self.part,
             self.client_id,
             base.into_iter().chain(&self.tail).map(Vec::as_slice),
         )
-        .map_err(|(number, error)| (number + first, error))
+        .map_err(|(number, error)| (number + self.first_number, error))
     }
 
+    /// The decoded document, with everything in it.
     fn live(&self) -> &Live {
-        self.live.get_or_init(|| {
+        let live = self.live.get_or_init(|| {
             self.decode()
                 .expect("whoever opened the room has woken it before asking for what is in it")
-        })
+        });
+        let (behind, _) = self.behind.take();
+        if let Some(updates) = self
+            .tail
+            .len()
+            .checked_sub(behind)
+            .and_then(|first| self.tail.get(first..))
+            && !updates.is_empty()
+        {
+            live.take_in(updates)
+                .expect("text can stand behind text that its writer has written");
+        }
+        live
     }
 
     fn live_mut(&mut self) -> &mut Live {
@@ -163,7 +209,7 @@ impl PartDoc {
         self.live.get_mut().expect("it was just decoded")
     }
 
-    fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.base.is_empty() && self.tail.is_empty()
     }
 
@@ -226,13 +272,21 @@ impl PartDoc {
         self.live.get().is_some_and(Live::take_decided)
     }
 
+    /// Whether the map with the title was touched since the last call, or the document decoded.
+    pub(super) fn take_named(&self) -> bool {
+        self.live.get().is_some_and(Live::take_named)
+    }
+
     /// Applies an update that was scanned. What cannot be integrated is left out, not held back.
     ///
     /// # Errors
     /// [`ApplyError`]; the copy is as it was.
     pub(super) fn apply(&mut self, update: &[u8], facts: &UpdateFacts) -> Result<News, ApplyError> {
+        if let Some(news) = self.type_on(update, facts) {
+            return Ok(news);
+        }
         let before = self.state().clone();
-        let changed = match self.live_mut().integrate(update, facts, &before) {
+        let changed = match self.live().integrate(update, facts, &before) {
             Ok(changed) => changed,
             Err(ApplyError::Contradiction) => {
                 self.reset();
@@ -256,9 +310,31 @@ impl PartDoc {
         };
         self.state = OnceCell::from(changed.state);
         self.keep(update.to_vec());
+        if !changed.looked_at {
+            self.runs.begin(facts, &before);
+        }
         Ok(News::Whole {
             ranges: facts.inserts_beyond(&before),
         })
+    }
+
+    /// Takes note of an update that goes on with a run; `None`: it is another one.
+    fn type_on(&mut self, update: &[u8], facts: &UpdateFacts) -> Option<News> {
+        if !self.is_awake() {
+            return None;
+        }
+        self.state();
+        let state = self.state.get_mut()?;
+        let range = self.runs.go_on(facts, state)?;
+        state.set_max(ClientID::new(range.client), range.end());
+        let (behind, bytes) = self.behind.get();
+        let (behind, bytes) = (behind + 1, bytes + update.len());
+        self.behind.set((behind, bytes));
+        self.keep(update.to_vec());
+        if behind >= MAX_BEHIND || bytes >= MAX_BEHIND_BYTES {
+            self.live();
+        }
+        Some(News::Whole { ranges: vec![range] })
     }
 
     /// Lets the room change the document in transactions of its own, all or nothing: an error (or a panic) leaves it as
@@ -293,7 +369,7 @@ impl PartDoc {
         };
         let nothing = StateVector::default();
         let facts = UpdateFacts::scan(&news)?;
-        self.live_mut().take_shape(&facts, &nothing)?;
+        self.live().take_shape(&facts, &nothing)?;
         self.state = OnceCell::new();
         self.keep(news.clone());
         Ok(Applied {
@@ -323,6 +399,8 @@ impl PartDoc {
     /// Starts again from what was kept.
     fn reset(&mut self) {
         self.state = OnceCell::new();
+        self.runs = Runs::default();
+        self.behind.take();
         let live = self
             .decode()
             .expect("every part of the log was applied before, in this order");

@@ -30,10 +30,16 @@ impl Unread {
 }
 
 impl Room {
-    /// Whether both parts are decoded.
+    /// Whether nothing has to be decoded for any event: both parts are, or are empty.
     #[must_use]
     pub fn is_awake(&self) -> bool {
-        self.body.is_awake() && self.margin.is_awake()
+        self.body.is_ready() && self.margin.is_ready()
+    }
+
+    /// Whether a decoded document is there to be let go of.
+    #[must_use]
+    pub fn is_decoded(&self) -> bool {
+        self.body.is_awake() || self.margin.is_awake()
     }
 
     /// Decodes the document, if it is at rest. A large one takes a while: a hundred milliseconds for ten megabytes.
@@ -63,6 +69,12 @@ impl Room {
         self.margin.rest();
     }
 
+    /// The bytes of both parts, encoded, at most: what decoding them takes grows with it.
+    #[must_use]
+    pub const fn encoded_size(&self) -> usize {
+        self.body.size().saturating_add(self.margin.size())
+    }
+
     /// Whether the decoded document is needed for an event: [`Room::wake`] should come first then. ([`Room::handle`] would
     /// decode it as well, but panics when it is damaged.)
     #[must_use]
@@ -84,7 +96,7 @@ impl Room {
             Event::Stateless { .. } => !self.is_awake(),
             Event::Message { part, bytes, .. } => {
                 let copy = self.copy(*part);
-                !copy.is_awake()
+                !copy.is_ready()
                     && protocol::decode_all(bytes).is_ok_and(|messages| {
                         messages.iter().any(|message| match message {
                             Message::Sync(SyncMessage::SyncStep1(state)) => {

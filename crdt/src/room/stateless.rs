@@ -1,6 +1,7 @@
 //! Texts on the body's provider: decisions and previews (`docs/protocol.md`), and the repair of decisions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -116,7 +117,7 @@ impl Room {
             .body
             .as_ref()
             .map_or(Role::Viewer, |joined| joined.role);
-        let identity = connection.identity.clone();
+        let identity = Arc::clone(&connection.identity);
         if !role.may_decide() || identity.kind == PeerKind::Ai {
             return Err(Refusal::new(
                 "forbidden",

@@ -1,5 +1,7 @@
 //! What a connection says in y-protocols messages: questions, writes, awareness.
 
+use std::sync::Arc;
+
 use super::connections::tell_presence;
 use super::part_doc::{ApplyError, News};
 use super::{
@@ -92,7 +94,7 @@ impl Room {
                     let Some(identity) = self
                         .connections
                         .get(&conn)
-                        .map(|connection| connection.identity.clone())
+                        .map(|connection| Arc::clone(&connection.identity))
                     else {
                         return;
                     };
@@ -166,7 +168,7 @@ impl Room {
         } = write;
         let known = self.connections.get(&conn);
         let Some((identity, role)) =
-            known.and_then(|known| Some((known.identity.clone(), known.get(part)?.role)))
+            known.and_then(|known| Some((Arc::clone(&known.identity), known.get(part)?.role)))
         else {
             return;
         };
@@ -185,11 +187,13 @@ impl Room {
         if facts.is_empty() {
             return self.acknowledge(write, effects);
         }
-        let state = self.copy(part).state().clone();
-        if facts.inserts_beyond(&state).is_empty() && facts.deletes().is_empty() {
+        let state = self.copy(part).state();
+        let leaves_hole = facts.leaves_hole_in(state);
+        if facts.inserts_beyond(state).is_empty() && facts.deletes().is_empty() {
             return self.acknowledge(write, effects);
         }
         if !role.may_write(part) {
+            let state = state.clone();
             // A client answers the handshake's question whatever its role; an answer with nothing new is no write.
             if facts.adds_to(&state, self.copy_mut(part).deleted()) {
                 return refuse_role(conn, part, role, effects);
@@ -201,7 +205,6 @@ impl Room {
             RoomFor::Later(reason) => return self.put_off(write, &reason, effects),
             RoomFor::Never(reason) => return refuse(conn, part, &reason, effects),
         }
-        let leaves_hole = facts.leaves_hole_in(&state);
         if leaves_hole && !is_answer {
             let most = self.limits.max_put_off;
             if let Some(joined) = self.joined(conn, part) {
@@ -261,7 +264,7 @@ impl Room {
             return;
         }
         for change in changes {
-            self.tell(change.part, except, &protocol::update(&change.update), effects);
+            self.tell(change.part, except, protocol::update(&change.update), effects);
             record.set(change);
         }
         self.journal.append(record, effects);
@@ -269,13 +272,13 @@ impl Room {
 
     /// Sends an update to everybody who can integrate it. Whoever has joined but not asked yet what is missing will find it
     /// in the answer, and could only hold it back until then.
-    fn tell(&self, part: Part, except: Option<ConnId>, update: &[u8], effects: &mut Vec<Effect>) {
+    fn tell(&self, part: Part, except: Option<ConnId>, update: Vec<u8>, effects: &mut Vec<Effect>) {
         let asked = |connection: &Connection| connection.get(part).is_some_and(|joined| joined.asked);
         let mut listeners = self
             .connections
             .iter()
             .filter(|(_, connection)| connection.get(part).is_some());
-        let message = Outgoing::Y(update.to_vec());
+        let message = Outgoing::Y(update);
         if listeners.all(|(_, connection)| asked(connection)) {
             effects.push(Effect::Broadcast {
                 part,

@@ -311,6 +311,21 @@ pub(super) fn reach(engines: Vec<EngineConfig>, seats: &watch::Sender<Seats>) {
     }
 }
 
+/// What is wrong, and what to do about it here: the flags are not those of the stand-alone peer.
+pub(super) fn problem(error: &RemoteError) -> String {
+    match error {
+        RemoteError::Key { host, status } => format!(
+            "the engine at {host} refuses the key ({status}): put it into a file and name that as keyFile in engines.json, \
+             or into INKLING_ENGINE_KEY for --engine-url"
+        ),
+        RemoteError::NoList(host) => format!(
+            "the engine at {host} does not say which models it has: name one as model in engines.json, or with \
+             --engine-model"
+        ),
+        error => error.to_string(),
+    }
+}
+
 async fn reach_one(engine: EngineConfig, seats: watch::Sender<Seats>) {
     while !seats.is_closed() {
         let options = engine.options();
@@ -319,7 +334,7 @@ async fn reach_one(engine: EngineConfig, seats: watch::Sender<Seats>) {
             Ok(Ok(remote)) => (Ok(Arc::new(remote) as Arc<dyn Generator>), true),
             Ok(Err(error)) => {
                 let lasting = matches!(error, RemoteError::Address(_));
-                (Err(error.to_string()), lasting)
+                (Err(problem(&error)), lasting)
             }
             Err(error) => (Err(error.to_string()), false),
         };
@@ -387,6 +402,19 @@ mod tests {
         let keys: Vec<_> = engines.iter().map(|engine| engine.key.as_deref()).collect();
         assert_eq!(keys, [None, Some("from-file"), Some("from-env")]);
         assert!(!format!("{engines:?}").contains("from-"), "keys are not printed");
+    }
+
+    #[test]
+    fn a_refused_key_says_where_it_goes_here() {
+        let refused = RemoteError::Key {
+            host: "gpu".into(),
+            status: 401,
+        };
+        let words = problem(&refused);
+        assert!(
+            words.contains("keyFile") && !words.contains("--engine-key"),
+            "{words}"
+        );
     }
 
     #[test]

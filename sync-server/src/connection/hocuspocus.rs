@@ -108,7 +108,8 @@ impl HocuspocusLink {
 
     async fn document(&mut self, address: Address, message: HocusMessage) -> Result<(), Closing> {
         match message {
-            HocusMessage::Token { token, .. } => return self.token(address, &token).await,
+            // In a box, as is whatever a connection rarely does: its task has room for the largest of all for as long as it lives.
+            HocusMessage::Token { token, .. } => return Box::pin(self.token(address, &token)).await,
             HocusMessage::Close(_) => self.close(&address).await,
             HocusMessage::Y(bytes) | HocusMessage::SyncReply(bytes) => {
                 // Without an open document: it was left, or refused, while this was on its way.

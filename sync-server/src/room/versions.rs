@@ -43,7 +43,7 @@ impl RoomTask {
         let now = clock::now();
         let rhythm = &self.limits.versions;
         let due = self.pace.is_due(now, rhythm) || ends && self.pace.is_due_at_the_end(now, rhythm);
-        if !due || !self.is_saved() || self.wake().await.is_err() {
+        if !due || !self.is_saved() || Box::pin(self.wake()).await.is_err() {
             return;
         }
         let State::Open(room) = &self.state else { return };

@@ -61,6 +61,12 @@ pub struct Raw {
 }
 
 impl Raw {
+    /// Whether it is in the first encoding already.
+    pub(crate) fn is_unpacked(&self) -> bool {
+        let snapshot = self.snapshot.as_ref();
+        snapshot.is_none_or(|snapshot| !snapshot.body.v2 && !snapshot.margin.v2)
+    }
+
     /// Unpacks the snapshot. Takes about as long as it takes to open the document.
     ///
     /// # Errors

@@ -3,8 +3,10 @@
 //! Everything that waits in the queue goes into one transaction, so that a hundred rooms cost one fsync and not a hundred.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -66,13 +68,26 @@ impl std::fmt::Debug for Store {
 #[derive(Debug)]
 pub struct PendingWrite(oneshot::Receiver<Result<(), StoreError>>);
 
+#[cfg(test)]
+impl From<oneshot::Receiver<Result<(), StoreError>>> for PendingWrite {
+    fn from(answer: oneshot::Receiver<Result<(), StoreError>>) -> Self {
+        Self(answer)
+    }
+}
+
 impl PendingWrite {
     /// Waits until the write is on disk.
     ///
     /// # Errors
     /// Why it is not.
-    pub async fn done(self) -> Result<(), StoreError> {
-        self.0.await.unwrap_or(Err(StoreError::Closed))
+    pub async fn done(mut self) -> Result<(), StoreError> {
+        std::future::poll_fn(|cx| self.poll_done(cx)).await
+    }
+
+    /// Whether it is done by now; not to be asked again afterwards.
+    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        let answer = std::task::ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(answer.unwrap_or(Err(StoreError::Closed)))
     }
 }
 
@@ -141,6 +156,9 @@ impl Store {
     /// [`StoreError`].
     pub async fn load(&self, doc: DocId) -> Result<Loaded, StoreError> {
         let raw = self.ask(|reply| Command::Load(doc.clone(), reply)).await?;
+        if raw.is_unpacked() {
+            return raw.unpack(&doc);
+        }
         // Takes as long as to open the document: neither on the store's thread nor on one that serves sockets.
         tokio::task::spawn_blocking(move || raw.unpack(&doc))
             .await

@@ -187,6 +187,8 @@ async fn versions_are_kept_by_themselves_and_survive_compaction_and_a_restart() 
     settings.limits.versions.every = 100;
     settings.limits.versions.at_least = 0;
     settings.limits.compact_records = 3;
+    // Nobody is there, and it is not to be closed before it is time.
+    settings.limits.linger = std::time::Duration::from_secs(60);
     let served = Served::start(settings.clone()).await;
     let (path, id) = imported(&served, "one\n").await;
     let versions = format!("{path}/versions");

@@ -35,6 +35,8 @@ pub(super) struct Block {
     pub(super) skip: bool,
     /// Whether it is an element, a map, a text…: something that others can stand in.
     pub(super) element: bool,
+    /// Whether it is a piece of text.
+    pub(super) text: bool,
     /// What it was written to the right of.
     pub(super) origin: Option<Id>,
     /// What it was written to the left of.
@@ -88,6 +90,7 @@ impl Block {
             }
         }
         block.element = info & CONTENT == TYPE;
+        block.text = info & CONTENT == STRING;
         block.len = content(reader, info & CONTENT, pairs)?;
         Ok(block)
     }

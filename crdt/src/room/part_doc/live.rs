@@ -1,13 +1,15 @@
 //! The decoded document behind a [`PartDoc`](super::PartDoc), and what is known of it besides.
 
+use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Result as Caught;
 
+use yrs::error::UpdateError;
 use yrs::updates::decoder::Decode;
-use yrs::{Doc, IdSet, Observable, ReadTxn, StateVector, Transact, TransactionMut, Update};
+use yrs::{ClientID, Doc, IdSet, Observable, ReadTxn, StateVector, Transact, TransactionMut, Update};
 
 use super::ApplyError;
 use crate::ids::Part;
@@ -24,16 +26,22 @@ pub(super) struct Changed {
     pub(super) state: StateVector,
     /// What was integrated, as an update, where not all of the given one was.
     pub(super) update: Option<Vec<u8>>,
+    /// Whether it is in a map that the room looks at after every change.
+    pub(super) looked_at: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Live {
     doc: Doc,
-    shape: Shape,
+    shape: RefCell<Shape>,
     /// Whether the map of decisions was touched since somebody asked.
     decided: Arc<AtomicBool>,
+    /// Whether the map with the title was.
+    named: Arc<AtomicBool>,
+    /// Whether one of them was, by the last update.
+    looked_at: Arc<AtomicBool>,
     /// What is deleted, until the next write.
-    deleted: Option<IdSet>,
+    deleted: RefCell<Option<IdSet>>,
 }
 
 impl Live {
@@ -43,11 +51,13 @@ impl Live {
         client_id: u32,
         updates: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, (usize, ApplyError)> {
-        let mut live = Self {
+        let live = Self {
             doc: crate::doc::open(client_id.into()),
-            shape: Shape::default(),
+            shape: RefCell::default(),
             decided: Arc::default(),
-            deleted: None,
+            named: Arc::new(AtomicBool::new(true)),
+            looked_at: Arc::default(),
+            deleted: RefCell::default(),
         };
         let mut state = StateVector::default();
         for (number, update) in updates.into_iter().enumerate() {
@@ -59,9 +69,16 @@ impl Live {
             }
         }
         if part == Part::Body {
-            let decided = Arc::clone(&live.decided);
-            crate::doc::decisions(&live.doc)
-                .observe_with(OBSERVER, move |_, _| decided.store(true, Ordering::Relaxed));
+            for (map, touched) in [
+                (crate::doc::decisions(&live.doc), &live.decided),
+                (crate::doc::meta(&live.doc), &live.named),
+            ] {
+                let (touched, looked_at) = (Arc::clone(touched), Arc::clone(&live.looked_at));
+                map.observe_with(OBSERVER, move |_, _| {
+                    touched.store(true, Ordering::Relaxed);
+                    looked_at.store(true, Ordering::Relaxed);
+                });
+            }
         }
         Ok(live)
     }
@@ -77,6 +94,7 @@ impl Live {
     pub(super) fn deleted(&mut self) -> &IdSet {
         let doc = &self.doc;
         self.deleted
+            .get_mut()
             .get_or_insert_with(|| doc.transact().snapshot().delete_set)
     }
 
@@ -94,47 +112,81 @@ impl Live {
         self.decided.swap(false, Ordering::Relaxed)
     }
 
+    pub(super) fn take_named(&self) -> bool {
+        self.named.swap(false, Ordering::Relaxed)
+    }
+
     /// Takes in the shape of what a transaction of the room's own wrote.
-    pub(super) fn take_shape(&mut self, facts: &UpdateFacts, state: &StateVector) -> Result<(), ApplyError> {
-        self.deleted = None;
-        Ok(self.shape.extend(facts, state)?)
+    pub(super) fn take_shape(&self, facts: &UpdateFacts, state: &StateVector) -> Result<(), ApplyError> {
+        self.deleted.replace(None);
+        Ok(self.shape.borrow_mut().extend(facts, state)?)
+    }
+
+    /// Applies updates that only type on, one after the other, in one transaction.
+    pub(super) fn take_in(&self, updates: &[Vec<u8>]) -> Result<(), ApplyError> {
+        let mut decoded = Vec::with_capacity(updates.len());
+        let mut state = self.state();
+        for bytes in updates {
+            let facts = UpdateFacts::scan(bytes)?;
+            self.take_shape(&facts, &state)?;
+            for range in facts.inserts_beyond(&state) {
+                state.set_max(ClientID::new(range.client), range.end());
+            }
+            decoded.push(decode(bytes)?);
+        }
+        self.transact(|txn| {
+            decoded
+                .into_iter()
+                .try_for_each(|update| txn.apply_update(update))
+        })
     }
 
     /// Checks and applies one update in a transaction of its own; `before` is what the document has. `None`: nothing of it
     /// was new.
     pub(super) fn integrate(
-        &mut self,
+        &self,
         update: &[u8],
         facts: &UpdateFacts,
         before: &StateVector,
     ) -> Result<Option<Changed>, ApplyError> {
-        let update = Update::decode_v1(update).map_err(|_| ProtocolError::Malformed("content"))?;
-        self.shape.extend(facts, before)?;
+        let update = decode(update)?;
+        self.shape.borrow_mut().extend(facts, before)?;
+        self.looked_at.store(false, Ordering::Relaxed);
+        let changed = self.transact(|txn| {
+            txn.apply_update(update)?;
+            txn.commit();
+            let changed = txn.after_state() != txn.before_state() || !txn.delete_set().is_empty();
+            Ok(changed.then(|| Changed {
+                state: txn.after_state().clone(),
+                update: txn.has_missing_updates().then(|| txn.encode_update_v1()),
+                looked_at: self.looked_at.load(Ordering::Relaxed),
+            }))
+        })?;
+        if changed.is_some() {
+            self.deleted.replace(None);
+        }
+        Ok(changed)
+    }
+
+    /// Lets yrs `apply` something in a transaction of its own, and catches what it makes of it.
+    fn transact<T>(
+        &self,
+        apply: impl FnOnce(&mut TransactionMut<'_>) -> Result<T, UpdateError>,
+    ) -> Result<T, ApplyError> {
         let mut txn = ManuallyDrop::new(
             self.doc
                 .try_transact_mut()
                 .map_err(|_| ApplyError::Contradiction)?,
         );
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            txn.apply_update(update)?;
-            txn.commit();
-            let changed = txn.after_state() != txn.before_state() || !txn.delete_set().is_empty();
-            Ok::<_, yrs::error::UpdateError>(changed.then(|| Changed {
-                state: txn.after_state().clone(),
-                update: txn.has_missing_updates().then(|| txn.encode_update_v1()),
-            }))
-        }));
+        let applied = catch_unwind(AssertUnwindSafe(|| apply(&mut txn)));
         // Dropping commits what is not committed, which can panic on its own; inside an unwinding that would end the process.
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             drop::<TransactionMut<'_>>(ManuallyDrop::into_inner(txn));
         }));
-        let (Ok(Ok(changed)), Ok(())) = (applied, dropped) else {
-            return Err(ApplyError::Contradiction);
-        };
-        if changed.is_some() {
-            self.deleted = None;
+        match (applied, dropped) {
+            (Ok(Ok(done)), Ok(())) => Ok(done),
+            _ => Err(ApplyError::Contradiction),
         }
-        Ok(changed)
     }
 
     /// Runs `change` and returns what it returned, or that it panicked, with the updates that its transactions made.
@@ -153,4 +205,9 @@ impl Live {
         let news = std::mem::take(&mut *news.lock().unwrap_or_else(PoisonError::into_inner));
         (result, news)
     }
+}
+
+fn decode(update: &[u8]) -> Result<Update, ApplyError> {
+    let decoded = Update::decode_v1(update);
+    decoded.map_err(|_| ProtocolError::Malformed("content").into())
 }

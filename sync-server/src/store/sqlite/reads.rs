@@ -2,7 +2,7 @@
 
 use crdt::authorship::{Authorship, Credits};
 use crdt::history::Packed;
-use crdt::ids::{DocId, Part, Timestamp};
+use crdt::ids::{DocId, Identity, Part, Timestamp};
 use crdt::room::Record;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -129,6 +129,7 @@ pub(super) fn remains(connection: &Connection, doc: &DocId) -> Result<Remains, S
         }
         Err(error) => problems.push(format!("the snapshot cannot be read: {error}")),
     }
+    let mut last = None;
     for row in record_rows(connection, doc)? {
         if row.seq != expected {
             problems.push(format!("record {expected} is missing"));
@@ -136,7 +137,7 @@ pub(super) fn remains(connection: &Connection, doc: &DocId) -> Result<Remains, S
         expected = row.seq + 1;
         let what = format!("record {}", row.seq);
         let (body, margin) = (row.body.clone(), row.margin.clone());
-        let sound = checked(doc, row).is_ok();
+        let sound = checked(doc, row, &mut last).is_ok();
         if !sound {
             problems.push(format!("{what} is not what was written (its checksum is wrong)"));
         }
@@ -176,9 +177,10 @@ fn snapshot_row(connection: &Connection, doc: &DocId) -> Result<Option<(PackedSn
 
 /// The records that no snapshot covers, in order, checked.
 fn records(connection: &Connection, doc: &DocId) -> Result<Vec<Record>, StoreError> {
+    let mut last = None;
     record_rows(connection, doc)?
         .into_iter()
-        .map(|row| checked(doc, row))
+        .map(|row| checked(doc, row, &mut last))
         .collect()
 }
 
@@ -194,22 +196,31 @@ fn record_rows(connection: &Connection, doc: &DocId) -> Result<Vec<RecordRow>, S
     Ok(rows)
 }
 
-fn checked(doc: &DocId, row: RecordRow) -> Result<Record, StoreError> {
+/// `last` is the author of the record before, and as JSON: mostly it is the same.
+fn checked(doc: &DocId, row: RecordRow, last: &mut Option<(String, Identity)>) -> Result<Record, StoreError> {
     let seq = row.seq;
     let damaged = || StoreError::Damaged {
         doc: doc.clone(),
         what: format!("record {seq}"),
     };
+    let author = match last {
+        Some((json, author)) if *json == row.identity => author.clone(),
+        _ => {
+            let author: Identity = serde_json::from_str(&row.identity).map_err(|_| damaged())?;
+            last.insert((row.identity.clone(), author)).1.clone()
+        }
+    };
     let record = Record {
         seq,
         body: row.body,
         margin: row.margin,
-        author: serde_json::from_str(&row.identity).map_err(|_| damaged())?,
+        author,
         at: Timestamp(row.at),
         ranges: decode_ranges(&row.body_ranges).ok_or_else(damaged)?,
         margin_ranges: decode_ranges(&row.margin_ranges).ok_or_else(damaged)?,
     };
-    if record_checksum(doc, &record) == row.checksum {
+    let ranges = [&*row.body_ranges, &*row.margin_ranges];
+    if record_checksum(doc, &record, &row.identity, ranges) == row.checksum {
         Ok(record)
     } else {
         Err(damaged())

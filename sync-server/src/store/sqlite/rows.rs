@@ -165,14 +165,21 @@ impl Checksum {
     }
 }
 
-pub(super) fn record_checksum(doc: &DocId, record: &Record) -> u32 {
+/// The checksum of a record whose author is `identity` as JSON, and whose ranges are [`encode_ranges`] of those of body and
+/// margin: the caller has them, and they take longer to make than the sum.
+pub(super) fn record_checksum(
+    doc: &DocId,
+    record: &Record,
+    identity: &str,
+    [body_ranges, margin_ranges]: [&[u8]; 2],
+) -> u32 {
     let mut sum = Checksum::new(doc, record.seq);
     sum.field(record.body.as_deref());
     sum.field(record.margin.as_deref());
-    sum.field(Some(identity_json(&record.author).as_bytes()));
+    sum.field(Some(identity.as_bytes()));
     sum.field(Some(&record.at.0.to_le_bytes()));
-    sum.field(Some(&encode_ranges(&record.ranges)));
-    sum.field(Some(&encode_ranges(&record.margin_ranges)));
+    sum.field(Some(body_ranges));
+    sum.field(Some(margin_ranges));
     sum.0.finalize()
 }
 

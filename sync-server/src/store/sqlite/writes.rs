@@ -38,7 +38,14 @@ pub(super) fn apply_all(transaction: &Transaction<'_>, batch: &[&Write]) -> Resu
 #[derive(Debug, Default)]
 struct Group<'a> {
     documents: HashMap<&'a DocId, Log<'a>>,
-    authors: HashMap<&'a Identity, i64>,
+    authors: HashMap<&'a Identity, Author>,
+}
+
+/// Somebody who wrote records of a group.
+#[derive(Debug)]
+struct Author {
+    key: i64,
+    json: String,
 }
 
 /// A document that a group appends to.
@@ -76,7 +83,19 @@ impl<'a> Group<'a> {
             doc: doc.clone(),
             seq: record.seq,
         };
-        let checksum = record_checksum(doc, record);
+        let author = match self.authors.entry(&record.author) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let json = rows::identity_json(&record.author);
+                let key = author_key(transaction, &json)?;
+                new.insert(Author { key, json })
+            }
+        };
+        let (body_ranges, margin_ranges) = (
+            encode_ranges(&record.ranges),
+            encode_ranges(&record.margin_ranges),
+        );
+        let checksum = record_checksum(doc, record, &author.json, [&body_ranges, &margin_ranges]);
         match record.seq.cmp(&(log.last + 1)) {
             Ordering::Less => {
                 // A write whose answer got lost is sent again: the same bytes are the same record.
@@ -95,10 +114,6 @@ impl<'a> Group<'a> {
             }
             Ordering::Equal => {}
         }
-        let author = match self.authors.entry(&record.author) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => *new.insert(author_key(transaction, &rows::identity_json(&record.author))?),
-        };
         transaction
             .prepare_cached(
                 "INSERT INTO records (document, seq, body, margin, author, at, body_ranges, margin_ranges, checksum)
@@ -109,10 +124,10 @@ impl<'a> Group<'a> {
                 record.seq,
                 record.body,
                 record.margin,
-                author,
+                author.key,
                 record.at.0,
-                encode_ranges(&record.ranges),
-                encode_ranges(&record.margin_ranges),
+                body_ranges,
+                margin_ranges,
                 checksum
             ])?;
         log.last = record.seq;
