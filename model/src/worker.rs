@@ -27,7 +27,7 @@ use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
 use adapted::{Adapters, Graphs};
-use measure::measure;
+use measure::{draft_cost, measure};
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -133,8 +133,8 @@ impl Worker {
                 priority::give_way();
                 let opened = Engine::open(&runtime, &artifact, &options)
                     .and_then(|mut engine| measure(&mut engine, &tokenizer).map(|speed| (engine, speed)));
-                let (engine, pace, draft_cost) = match opened {
-                    Ok((engine, (speed, draft_cost))) => {
+                let (engine, pace) = match opened {
+                    Ok((engine, speed)) => {
                         let pace = Arc::new(PaceKeeper::new(speed));
                         let told = Loaded {
                             device: engine.device().clone(),
@@ -143,11 +143,12 @@ impl Worker {
                             runs: engine.runs(),
                         };
                         drop(loaded.send(Ok(told)));
-                        (engine, pace, draft_cost)
+                        (engine, pace)
                     }
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
+                let draft_cost = draft_cost(engine.device().provider);
                 let mut graphs = Graphs::new(engine, &runtime, &artifact, &options);
                 while let Some(job) = queue.pop() {
                     let Some(engine) = graphs.of(&job) else { continue };

@@ -1,8 +1,8 @@
 //! Prompt lookup: what is being written is often in the prompt already, when a text is corrected or summarised. What
 //! followed there is a draft, and checking it costs little more than one token.
 //!
-//! A draft is tried when it is expected to save more than it costs. The cost of a token more in a run is measured when the
-//! model is loaded; how likely a draft's tokens are right is learned while an answer is written, for each kind of place
+//! A draft is tried when it is expected to save more than it costs. What a token more in a run costs is known for
+//! each kind of device; how likely a draft's tokens are right is learned while an answer is written, for each kind of place
 //! that drafts are taken from.
 
 /// The longest match that is looked for; what agrees over so many tokens is nearly surely being copied.
