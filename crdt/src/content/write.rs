@@ -191,7 +191,10 @@ fn insert_piece<P: XmlFragment>(parent: &P, txn: &mut TransactionMut<'_>, index:
         }
         Piece::Element(node) => {
             let element = children(parent).insert(txn, index, XmlElementPrelim::empty(node.kind.as_str()));
-            for (name, value) in node.attrs.iter().filter(|(_, value)| !value.is_null()) {
+            // By name: the same content is the same update, in whatever order the attributes came.
+            let mut attrs: Vec<_> = node.attrs.iter().filter(|(_, value)| !value.is_null()).collect();
+            attrs.sort_unstable_by_key(|(name, _)| *name);
+            for (name, value) in attrs {
                 element.insert_attribute(txn, name.as_str(), In::Any(to_any(value)));
             }
             if node.content.is_empty() && TEXT_BLOCKS.contains(&node.kind.as_str()) {
