@@ -9,7 +9,7 @@ import { Decoration, DecorationSet } from "@tiptap/pm/view";
 import { ySyncPluginKey } from "@tiptap/y-tiptap";
 import type { Awareness } from "y-protocols/awareness";
 import type * as Y from "yjs";
-import { AI_COLOR, colorOf } from "./colors.ts";
+import { AI_COLOR, PALETTE, colorOf } from "./colors.ts";
 import { finite, oneOf, record, some, words } from "./json.ts";
 import { fromRelative, pointAt, positionOf, toRelative } from "./points.ts";
 import type { Person } from "./seam.ts";
@@ -35,6 +35,14 @@ export function peopleOf(awareness: Awareness): Person[] {
   }
   const rank = (person: Person): number => (person.self ? 0 : person.kind === "human" ? 1 : 2);
   return people.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name) || a.clientId - b.clientId);
+}
+
+/** The colour of this window's person, who has `color` now: another one when somebody else has the same. Of the two the one with
+ * the larger client id gives way, so that not both do. */
+export function colorBeside(awareness: Awareness, id: string, color: string): string {
+  const others = peopleOf(awareness).filter((person) => person.kind === "human" && !person.self && person.id !== id);
+  if (!others.some((other) => other.color === color && other.clientId < awareness.clientID)) return color;
+  return PALETTE.find((free) => others.every((other) => other.color !== free)) ?? color;
 }
 
 function describeAi(user: Record<string, unknown>, value: unknown): Partial<Person> {

@@ -15,7 +15,7 @@ import { follow, linkAt } from "./follow.ts";
 import { Frames } from "./frames.ts";
 import { reason, record, some } from "./json.ts";
 import { Margin } from "./margin.ts";
-import { peopleOf, publishCaret, refreshPresence } from "./presence.ts";
+import { colorBeside, peopleOf, publishCaret, refreshPresence } from "./presence.ts";
 import { Link } from "./provider.ts";
 import { FRAGMENT } from "./schema.ts";
 import type { AskOptions, EditorEvent, KeepAnswer, OpenOptions, User } from "./seam.ts";
@@ -51,6 +51,7 @@ export class Session {
   private surface: Surface | null = null;
   private closed = false;
   private user: User & { color: string };
+  private colorIsChosen: boolean;
 
   constructor(
     private readonly element: HTMLElement,
@@ -59,6 +60,7 @@ export class Session {
     private readonly emit: (event: EditorEvent) => void,
   ) {
     this.user = { ...options.user, color: colorOf(options.user.id, options.user.color) };
+    this.colorIsChosen = options.user.color !== undefined;
     this.link = new Link(
       { ...transport, doc: options.doc, user: this.user },
       {
@@ -139,6 +141,7 @@ export class Session {
   /** Name or colour changed. */
   setUser(user: User): void {
     Object.assign(this.user, user, { color: colorOf(user.id, user.color) });
+    this.colorIsChosen = user.color !== undefined;
     this.introduce();
     // The relay signs decisions with the name it knows.
     this.link.renew();
@@ -173,6 +176,15 @@ export class Session {
   private introduce(): void {
     const { id, name, color } = this.user;
     this.link.awareness.setLocalStateField("user", { id, name, color, kind: "human" });
+  }
+
+  /** Takes another colour when somebody else has the same, unless it was chosen. */
+  private giveWay(): void {
+    if (this.colorIsChosen) return;
+    const color = colorBeside(this.link.awareness, this.user.id, this.user.color);
+    if (color === this.user.color) return;
+    this.user.color = color;
+    this.introduce();
   }
 
   private showAuthors(args: Record<string, unknown>): void {
@@ -260,6 +272,7 @@ export class Session {
     const due = new Set(dirty);
     dirty.clear();
     if (due.has("status")) this.tellStatus();
+    if (due.has("people")) this.giveWay();
     if (due.has("people")) this.tell({ type: "people", people: peopleOf(link.awareness) });
     if (due.has("title")) this.tell({ type: "title", title: String(link.body.getMap("meta").get("title") ?? "") });
     if (surface === null) return;

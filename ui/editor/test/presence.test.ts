@@ -4,7 +4,7 @@ import { Awareness, encodeAwarenessUpdate } from "y-protocols/awareness";
 import { afterEach, expect, test, vi } from "vitest";
 import * as Y from "yjs";
 import { PALETTE, colorOf } from "../colors.ts";
-import { peopleOf } from "../presence.ts";
+import { colorBeside, peopleOf } from "../presence.ts";
 import { closeAll, editorOf, fill, open, p, settle, until } from "./help.ts";
 import { FakeRelay } from "./relay.ts";
 
@@ -32,6 +32,33 @@ test("everybody is listed: oneself first, then people, then AI peers", () => {
   expect(people.map(({ name, kind, self }) => [name, kind, self])).toEqual([["Ada", "human", true], ["Bob", "human", false], ["Aardvark", "ai", false]]);
   expect(people[1]?.color).toBe(colorOf("u2"));
   expect(people[2]).toMatchObject({ model: "m-135", device: "CPU", quantisation: "q8", licence: "Apache-2.0", ai: { state: "writing", request: "R", tokensPerSecond: 31.5 } });
+});
+
+test("of two people with one colour one takes another, and not both", () => {
+  const first = new Awareness(new Y.Doc());
+  first.setLocalStateField("user", { id: "u1", name: "Ada" });
+  const mine = colorOf("u1");
+  const other = (clientId: number, user: object): void => void first.getStates().set(clientId, { user: { kind: "human", ...user } });
+  other(first.clientID + 1, { id: "u2", name: "Bob", color: mine });
+  expect(colorBeside(first, "u1", mine)).toBe(mine);
+  other(first.clientID - 1, { id: "u3", name: "Cem", color: mine });
+  other(first.clientID - 2, { id: "u4", name: "Dan", color: PALETTE[0] === mine ? PALETTE[1] : PALETTE[0] });
+  const free = colorBeside(first, "u1", mine);
+  expect(PALETTE).toContain(free);
+  expect(peopleOf(first).filter((person) => !person.self).map((person) => person.color)).not.toContain(free);
+  other(first.clientID - 1, { id: "u1", name: "Ada", color: mine });
+  expect(colorBeside(first, "u1", mine)).toBe(mine);
+});
+
+test("people who come with one colour are told apart", async () => {
+  const relay = new FakeRelay();
+  fill(relay.doc("d"), [p("The harbour was quiet.")]);
+  const same = Array.from({ length: 100 }, (_, index) => `v${index}`).filter((id) => colorOf(id) === colorOf("v0"));
+  const ada = open(relay, { id: same[0] ?? "", name: "Ada" });
+  const bob = open(relay, { id: same[1] ?? "", name: "Bob" });
+  const colors = (window: typeof ada): string => (window.last("people")?.people ?? []).map(({ name, color }) => `${name} ${color}`).sort().join();
+  await until(() => ada.last("people")?.people.length === 2 && new Set(ada.last("people")?.people.map(({ color }) => color)).size === 2);
+  await until(() => colors(ada) === colors(bob));
 });
 
 test("a caret and a selection are shown to the others, with name and colour", async () => {
