@@ -131,11 +131,13 @@ pub struct Report {
 /// Whether what this peer is asked leaves the machine: so it says itself.
 #[must_use]
 pub fn leaves(peer: &Person) -> bool {
-    peer.kind == PeerKind::Ai
-        && matches!(
-            peer.device.as_deref(),
-            Some("on the internet" | "on this network")
-        )
+    peer.kind == PeerKind::Ai && peer.device.as_deref().is_some_and(is_elsewhere)
+}
+
+/// Whether an engine that runs there runs on another machine.
+#[must_use]
+pub fn is_elsewhere(place: &str) -> bool {
+    matches!(place, "on the internet" | "on this network")
 }
 
 /// Where a model runs, and in words why not where it was asked to first: nothing that was refused is kept quiet.

@@ -153,6 +153,8 @@ pub enum Absence {
     NotYet,
     /// A model is loaded; its peer joins in a moment.
     Joining,
+    /// Models run elsewhere only, and this document's text may not leave.
+    StaysOut,
     /// There will be none, for this reason.
     Failed(String),
 }
@@ -164,10 +166,31 @@ pub fn absence(status: Option<&ServerStatus>) -> Absence {
         return Absence::Unknown;
     };
     let problem = status.model_problem.clone().filter(|words| !words.is_empty());
-    match problem {
-        _ if !status.models.is_empty() => Absence::Joining,
+    let models = &status.models;
+    if models.iter().any(Model::joins_by_itself) {
+        return Absence::Joining;
+    }
+    if models
+        .iter()
+        .any(|model| model.devices.iter().any(|device| device.running))
+    {
+        return Absence::StaysOut;
+    }
+    let reasons = models.iter().flat_map(|model| &model.devices);
+    let reason = reasons
+        .filter_map(|device| device.reason.clone())
+        .find(|words| !words.is_empty());
+    match problem.or(reason) {
         Some(words) => Absence::Failed(words),
         None => Absence::NotYet,
+    }
+}
+
+impl Model {
+    /// Whether it runs on this machine, so that it may be in every document.
+    fn joins_by_itself(&self) -> bool {
+        let here = |device: &Device| device.running && !crate::privacy::is_elsewhere(&device.provider);
+        self.devices.is_empty() || self.devices.iter().any(here)
     }
 }
 
@@ -179,6 +202,7 @@ impl Absence {
             Self::Unknown => "No AI here",
             Self::NotYet => "No AI yet",
             Self::Joining => "AI is joining…",
+            Self::StaysOut => "No AI may read this",
             Self::Failed(_) => "AI cannot be used",
         }
     }
@@ -191,6 +215,9 @@ impl Absence {
             Self::NotYet => "No AI is in this document yet. Its model is still being loaded, unless Inkling was started without one."
                 .to_owned(),
             Self::Joining => "The AI is getting ready. It will appear among the people in a moment.".to_owned(),
+            Self::StaysOut => "The AI runs elsewhere, and this document's text stays on this machine. Its owner may change that: More, What \
+                may leave this machine."
+                .to_owned(),
             Self::Failed(words) => format!("The AI cannot be used: {words}"),
         }
     }
@@ -302,6 +329,15 @@ mod tests {
         assert_eq!(absence(None), Absence::Unknown);
         assert_eq!(with(r#"{"models":[]}"#), Absence::NotYet);
         assert_eq!(with(r#"{"models":[{"id":"s"}]}"#), Absence::Joining);
+        let engine = |provider: &str, running: bool| {
+            with(&format!(
+                r#"{{"models":[{{"id":"b","devices":[{{"provider":"{provider}","running":{running},"reason":"no answer"}}]}}]}}"#
+            ))
+        };
+        assert_eq!(engine("CPU", true), Absence::Joining);
+        assert_eq!(engine("on this machine", true), Absence::Joining);
+        assert_eq!(engine("on the internet", true), Absence::StaysOut);
+        assert_eq!(engine("internet", false), Absence::Failed("no answer".into()));
         let failed = with(r#"{"models":[],"modelProblem":"tokenizer.json is missing"}"#);
         assert!(failed.sentence().contains("tokenizer.json is missing"));
     }
