@@ -186,9 +186,13 @@ async fn run(
         limits.ping_every,
         limits.write_within,
     ));
+    let mut unread = false;
     let closing = tokio::select! {
         biased;
-        closing = outbox.closed() => closing,
+        closing = outbox.closed() => {
+            unread = closing == Closing::gone();
+            closing
+        }
         () = gate.shut() => {
             let words = format!("a connection may send {} bytes before it has said who it is", limits.unauthenticated_bytes);
             Closing::new(CLOSE_TOO_BIG, words)
@@ -196,6 +200,10 @@ async fn run(
         closing = read(&mut stream, &mut link, relay) => closing,
     };
     tracing::debug!(%closing, "a connection ends");
+    if unread {
+        // Nothing can be told to a peer that left while it was being told something, but what it wrote before has arrived.
+        drop(timeout(CLOSE_LINGER, Box::pin(read(&mut stream, &mut link, relay))).await);
+    }
     outbox.close(closing);
     link.leave().await;
     // The writer sends the close frame.
