@@ -74,9 +74,10 @@ impl Scene {
         self.human.ask(request).await
     }
 
-    /// Asks for a continuation and waits for its first words.
+    /// Asks for something long (a continuation may be over after one sentence) and waits for its first words.
     async fn begin(&mut self) -> String {
-        let request = self.human.at_end(RequestKind::Continue);
+        let mut request = self.human.at_end(RequestKind::Ask);
+        request.instruction = "Write a long story about the flood and what the village did after it.".into();
         let id = self.ask(request).await;
         self.human
             .until("words", |human| answer(human, &id).is_some())
