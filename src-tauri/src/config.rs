@@ -21,7 +21,7 @@ pub struct Config {
     /// The ONNX Runtime library. Default: the one that the set-up fetched.
     #[arg(long, env = "INKLING_ORT")]
     pub ort: Option<PathBuf>,
-    /// A file of engines elsewhere (JSON; docs/protocol.md). Default: engines.json in the folder of the document store.
+    /// A file of engines elsewhere (JSON; README.md). Default: engines.json in the folder of the document store.
     #[arg(long, env = "INKLING_ENGINES")]
     pub engines: Option<PathBuf>,
     /// Start without an AI peer.
@@ -50,16 +50,9 @@ impl Config {
             ort: self.ort.clone(),
             ..AiConfig::default()
         };
-        let beside = data.join("engines.json");
-        let file = self
-            .engines
-            .clone()
-            .or_else(|| beside.is_file().then_some(beside));
-        if let Some(path) = file {
-            let file = EnginesFile::read(&path)?;
+        if let Some(file) = EnginesFile::find(self.engines.as_deref(), data)? {
             config.thresholds = file.thresholds();
-            let folder = path.parent().unwrap_or_else(|| Path::new("."));
-            config.engines = file.engines(folder, variable)?;
+            config.engines = file.engines(variable)?;
         }
         Ok(config)
     }

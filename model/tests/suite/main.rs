@@ -15,6 +15,7 @@ mod large;
 mod lora;
 mod manager;
 mod memory;
+mod other_engine;
 mod refusals;
 mod remote;
 mod requantise;

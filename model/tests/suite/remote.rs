@@ -1,87 +1,39 @@
 //! Remote engines: a real server of another make, and what no real server can be asked for.
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use model::{
-    Capabilities, ChatMessage, Chunk, FinishReason, GenerateError, GenerateRequest, Generator, Locations,
-    Provider, RemoteEngine, RemoteError, RemoteOptions, Shape, Summary,
+    Capabilities, ChatMessage, Chunk, FinishReason, GenerateError, GenerateRequest, Generator, Provider,
+    RemoteEngine, RemoteError, RemoteOptions, Shape, Summary,
 };
 
 use crate::gguf::default_gguf;
 use crate::http_server::{Reply, Server};
+use crate::other_engine::OtherEngine;
 use crate::requantise::to_eight_bits;
 use crate::support::ask;
 
-/// A server that runs the default model's GGUF file; it ends with this.
-struct Engine {
-    child: Child,
-    url: url::Url,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
-    }
-}
-
-impl Engine {
-    fn start() -> Self {
-        let program = Locations::from_environment()
-            .cache
-            .join("engine/dasllama/_sdk/dasllama-server.exe");
-        assert!(
-            program.is_file(),
-            "{} is missing: run `node scripts/model/fetch.mjs --engine`",
-            program.display()
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("smollm2.gguf");
+fn start() -> OtherEngine {
+    OtherEngine::start(|folder| {
+        let model = folder.join("smollm2.gguf");
         to_eight_bits(&default_gguf(), &model);
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let child = Command::new(program)
-            .arg("--model")
-            .arg(&model)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--gpu",
-                "off",
-                "--threads",
-                "2",
-                "--ctx",
-                "1024",
-            ])
-            .current_dir(folder.path())
-            .env("HOME", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self {
-            child,
-            url: format!("http://127.0.0.1:{port}/v1").parse().unwrap(),
-            _folder: folder,
-        }
-    }
+        model
+    })
+}
 
-    /// Connects as soon as it answers; fails when it has ended.
-    fn connect(&mut self) -> RemoteEngine {
-        loop {
-            match RemoteEngine::connect(RemoteOptions::new(self.url.clone())) {
-                Ok(engine) => return engine,
-                Err(RemoteError::Unreachable { .. }) => std::thread::sleep(Duration::from_millis(200)),
-                Err(error) => panic!("{error}"),
-            }
-            assert!(self.child.try_wait().unwrap().is_none(), "the server has ended");
+fn options_of(server: &OtherEngine) -> RemoteOptions {
+    RemoteOptions::new(format!("http://127.0.0.1:{}/v1", server.port).parse().unwrap())
+}
+
+/// Connects as soon as it answers; fails when it has ended.
+fn connect(server: &mut OtherEngine) -> RemoteEngine {
+    loop {
+        match RemoteEngine::connect(options_of(server)) {
+            Ok(engine) => return engine,
+            Err(RemoteError::Unreachable { .. }) => std::thread::sleep(Duration::from_millis(200)),
+            Err(error) => panic!("{error}"),
         }
+        server.assert_runs();
     }
 }
 
@@ -113,8 +65,8 @@ fn patiently(engine: &RemoteEngine, request: impl Fn() -> GenerateRequest) -> (V
 
 #[test]
 fn a_server_of_another_make_answers_streams_stops_and_is_cancelled() {
-    let mut server = Engine::start();
-    let engine = server.connect();
+    let mut server = start();
+    let engine = connect(&mut server);
     let info = engine.info();
     assert_eq!(info.device.provider, Provider::Remote);
     assert!(
@@ -191,7 +143,7 @@ fn a_server_of_another_make_answers_streams_stops_and_is_cancelled() {
 
     let wrong = RemoteOptions {
         model: Some("no-such-model".into()),
-        ..RemoteOptions::new(server.url.clone())
+        ..options_of(&server)
     };
     assert!(matches!(
         RemoteEngine::connect(wrong),

@@ -105,7 +105,13 @@ pub struct EnginesFile {
     engines: Vec<Entry>,
     /// When the small model's answer is doubtful, 0 to 1.
     doubt: Doubt,
+    /// Where it lies.
+    #[serde(skip)]
+    folder: PathBuf,
 }
+
+/// The file of engines in the folder of the documents, read when it is there.
+const FILE: &str = "engines.json";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -135,10 +141,22 @@ impl EnginesFile {
             path: path.to_owned(),
             error,
         })?;
-        serde_json::from_slice(&text).map_err(|error| EngineError::Form {
+        let file = serde_json::from_slice(&text).map_err(|error| EngineError::Form {
             path: path.to_owned(),
             error,
-        })
+        })?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
+        Ok(Self { folder, ..file })
+    }
+
+    /// The file that was named, or else `engines.json` in the folder of the documents. `None`: there is neither.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn find(named: Option<&Path>, data: &Path) -> Result<Option<Self>, EngineError> {
+        let beside = data.join(FILE);
+        let path = named.or_else(|| beside.is_file().then_some(beside.as_path()));
+        path.map(Self::read).transpose()
     }
 
     /// When the small model's answer is doubtful.
@@ -151,19 +169,15 @@ impl EnginesFile {
         }
     }
 
-    /// The engines, with their keys. `lookup` reads the environment; files of keys that are not absolute lie in `folder`.
+    /// The engines, with their keys. `lookup` reads the environment; files of keys that are not absolute lie beside this one.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn engines(
-        self,
-        folder: &Path,
-        lookup: impl Fn(&str) -> Option<String>,
-    ) -> Result<Vec<EngineConfig>, EngineError> {
+    pub fn engines(self, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<EngineConfig>, EngineError> {
         let mut engines: Vec<EngineConfig> = Vec::new();
         for entry in self.engines {
             let key = match (&entry.key_file, &entry.key_env) {
-                (Some(file), _) => Some(read_key(&folder.join(file))?),
+                (Some(file), _) => Some(read_key(&self.folder.join(file))?),
                 (None, Some(variable)) => Some(lookup(variable).ok_or_else(|| EngineError::NoKey {
                     name: entry.name.clone(),
                     variable: variable.clone(),
@@ -384,7 +398,7 @@ mod tests {
         }
         let lookup = |name: &str| (name == "BIG_KEY").then(|| "from-env".to_owned());
         EnginesFile::read(&path)
-            .and_then(|file| file.engines(folder.path(), lookup))
+            .and_then(|file| file.engines(lookup))
             .map_err(|error| error.to_string())
     }
 

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use sync_server::ai::{AiConfig, EngineConfig, EngineError, EnginesFile, read_key};
 use url::Url;
 
-/// The file of engines in the folder of the documents, read when it is there.
-const FILE: &str = "engines.json";
-
 /// Where the key of `--engine-url` is in the environment.
 const KEY: &str = "INKLING_ENGINE_KEY";
 
@@ -31,7 +28,7 @@ pub(crate) struct EngineSettings {
     /// Where the engine runs, if that is further away than its address says: machine, network or internet.
     #[arg(long, env = "INKLING_ENGINE_PLACE", requires = "engine_url", value_parser = place)]
     engine_place: Option<String>,
-    /// A file of engines (JSON; docs/protocol.md). Default: engines.json in the folder of the documents, if it is there.
+    /// A file of engines (JSON; README.md). Default: engines.json in the folder of the documents, if it is there.
     #[arg(long, env = "INKLING_ENGINES")]
     engines: Option<PathBuf>,
 }
@@ -61,16 +58,9 @@ impl EngineSettings {
             let (name, model) = (name.unwrap_or(host), self.engine_model.clone());
             EngineConfig::new(name, url.clone(), model, key, place)?.join(&mut engines)?;
         }
-        let beside = data.join(FILE);
-        let file = self
-            .engines
-            .clone()
-            .or_else(|| beside.is_file().then_some(beside));
-        if let Some(path) = file {
-            let file = EnginesFile::read(&path)?;
+        if let Some(file) = EnginesFile::find(self.engines.as_deref(), data)? {
             config.thresholds = file.thresholds();
-            let folder = path.parent().unwrap_or_else(|| Path::new("."));
-            for engine in file.engines(folder, variable)? {
+            for engine in file.engines(variable)? {
                 engine.join(&mut engines)?;
             }
         }

@@ -1,7 +1,6 @@
 //! The real model of this machine beside a real engine of another make, with everything that is sent to it recorded.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,27 +13,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::engines::Scene;
-use crate::process::{command, free_port};
+use crate::process::command;
 
+#[path = "../../../model/tests/suite/other_engine.rs"]
+mod other_engine;
 #[path = "../../../model/tests/suite/requantise.rs"]
 mod requantise;
 
+use other_engine::OtherEngine;
+
 /// How often the engine is asked before it counts as broken: it is known to break off.
 const ROUNDS: usize = 10;
-
-/// What the engine's server is, and when it ends.
-struct Engine {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
-    }
-}
 
 /// The model as this engine reads it, made once for all runs.
 fn eight_bits(gguf: &Path) -> PathBuf {
@@ -47,69 +36,31 @@ fn eight_bits(gguf: &Path) -> PathBuf {
     made
 }
 
-impl Engine {
-    fn start() -> Self {
-        let cache = Locations::from_environment().cache;
-        let (program, gguf) = (
-            cache.join("engine/dasllama/_sdk/dasllama-server.exe"),
-            cache.join("engine/model.gguf"),
-        );
-        assert!(
-            program.is_file() && gguf.is_file(),
-            "{} is missing: run `node scripts/model/fetch.mjs --engine`",
-            program.display()
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let model = eight_bits(&gguf);
-        let port = free_port();
-        let child = Command::new(program)
-            .arg("--model")
-            .arg(&model)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--gpu",
-                "off",
-                "--threads",
-                "2",
-                "--ctx",
-                "1024",
-            ])
-            .current_dir(folder.path())
-            .env("HOME", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self {
-            child,
-            port,
-            _folder: folder,
-        }
-    }
+fn start() -> OtherEngine {
+    let gguf = Locations::from_environment().cache.join("engine/model.gguf");
+    OtherEngine::start(|_| eight_bits(&gguf))
+}
 
-    /// Connects through the recorder as soon as it answers.
-    async fn connect(&mut self, recorder: u16) -> RemoteEngine {
-        loop {
-            let url = format!("http://127.0.0.1:{recorder}/v1").parse().unwrap();
-            let options = RemoteOptions {
-                context: 1024,
-                ..RemoteOptions::new(url)
-            };
-            let engine = tokio::task::spawn_blocking(move || RemoteEngine::connect(options))
-                .await
-                .unwrap();
-            match engine {
-                Ok(engine) => return engine,
-                // it is flaky: a first answer may break off
-                Err(RemoteError::Unreachable { .. } | RemoteError::FirstAnswer(_)) => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Err(error) => panic!("{error}"),
+/// Connects through the recorder as soon as it answers.
+async fn connect(engine: &mut OtherEngine, recorder: u16) -> RemoteEngine {
+    loop {
+        let url = format!("http://127.0.0.1:{recorder}/v1").parse().unwrap();
+        let options = RemoteOptions {
+            context: 1024,
+            ..RemoteOptions::new(url)
+        };
+        let connected = tokio::task::spawn_blocking(move || RemoteEngine::connect(options))
+            .await
+            .unwrap();
+        match connected {
+            Ok(engine) => return engine,
+            // it is flaky: a first answer may break off
+            Err(RemoteError::Unreachable { .. } | RemoteError::FirstAnswer(_)) => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "the server has ended");
+            Err(error) => panic!("{error}"),
         }
+        engine.assert_runs();
     }
 }
 
@@ -153,9 +104,9 @@ async fn record(engine: u16) -> (u16, Arc<Mutex<Vec<u8>>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
-    let mut engine = Engine::start();
+    let mut engine = start();
     let (recorder, sent) = record(engine.port).await;
-    let remote = Arc::new(engine.connect(recorder).await);
+    let remote = Arc::new(connect(&mut engine, recorder).await);
     let places = Locations::from_environment();
     let small = tokio::task::spawn_blocking(move || {
         let runtime = Runtime::load(&places.runtime).unwrap();
