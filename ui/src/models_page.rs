@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::{Value, json};
 
+use crate::adapter_list::Adapters;
 use crate::add_model::AddModel;
 use crate::app::ThemeToggle;
 use crate::browser;
@@ -169,6 +170,7 @@ pub(crate) fn ModelsPage() -> impl IntoView {
                 <Jobs />
                 <List />
                 <AddModel />
+                <Adapters />
             </Show>
         </main>
         <RemoveDialog />
