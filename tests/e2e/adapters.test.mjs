@@ -101,7 +101,7 @@ test('the card and who wrote what name the adapter that wrote', async () => {
   await ann.getByText(/with the adapter old-sailor/).first().waitFor();
   await picture(ann, 'adapters-authors');
   await ann.getByTestId('more').press('Enter');
-  await ann.getByTestId('authors').press('Enter');
+  await ann.getByRole('menuitem', { name: 'Hide who wrote what' }).press('Enter');
   await cards(ann, 'accepted').first().getByTestId('undo-accept').click();
   await cards(ann, 'pending').first().getByTestId('reject').click();
   await eventually('the text is as it was', async () => (await text(ann)).includes(WRONG));
