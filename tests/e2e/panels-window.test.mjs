@@ -130,6 +130,10 @@ test('the document’s adapter is chosen, and named on the card', async () => {
   await press(id('adapter-commands'));
   assert.deepEqual(await overflow(), []);
   await picture(driver, 'panels-window-adapter');
+  const dark = (on) => driver.executeScript(`document.documentElement.dataset.theme = arguments[0]`, on ? 'dark' : 'light');
+  await dark(true);
+  await picture(driver, 'panels-window-adapter-dark');
+  await dark(false);
   await press(id('adapters-save'));
   await gone(id('adapters-save'));
   await (await find('.ProseMirror[contenteditable=true]')).click();

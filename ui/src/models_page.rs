@@ -22,6 +22,9 @@ use crate::state::Shell;
 /// How often it is asked how far things are.
 const LOOK: Duration = Duration::from_millis(700);
 
+/// Every so many looks also when nothing is under way: a model may have been loaded, or a file added, since the page was opened.
+const SELDOM: u32 = 5;
+
 /// What is known of the models, and what can be done with them.
 #[derive(Clone, Copy)]
 pub(crate) struct Models {
@@ -138,9 +141,11 @@ pub(crate) fn ModelsPage() -> impl IntoView {
             .library
             .with_untracked(|library| library.as_ref().is_some_and(busy))
     };
+    let looks = StoredValue::new(0_u32);
     if let Ok(timer) = set_interval_with_handle(
         move || {
-            if is_busy() {
+            looks.update_value(|looks| *looks = looks.wrapping_add(1));
+            if is_busy() || looks.get_value() % SELDOM == 0 {
                 models.load();
             }
         },
