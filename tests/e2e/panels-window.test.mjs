@@ -42,6 +42,8 @@ const gone = (css) => driver.wait(async () => (await driver.findElements(By.css(
 const says = (css, words) => driver.wait(
   () => driver.executeScript('return document.querySelector(arguments[0])?.textContent.includes(arguments[1]) ?? false', css, words),
   PATIENCE, `${css} never says: ${words}`).catch(failed);
+/** WebKit's driver does not scroll to what it is to type into. */
+const show = (css) => driver.executeScript(`document.querySelector(arguments[0])?.scrollIntoView({ block: 'center' })`, css);
 const goTo = (hash) => driver.executeScript('location.hash = arguments[0]', hash);
 
 /** Presses a key on something, as a keyboard does; what is drawn again meanwhile is found again. */
@@ -49,6 +51,7 @@ async function press(css, key = Key.ENTER) {
   await driver.wait(async () => {
     const [element] = await driver.findElements(By.css(css));
     if (!element || !(await element.isDisplayed().catch(() => false))) return false;
+    await show(css);
     return element.sendKeys(key).then(() => true, () => false);
   }, PATIENCE, `${css} takes no key`).catch(failed);
 }
@@ -68,6 +71,7 @@ test('Settings, Models: what is there, an adapter from a folder, words for what 
   await picture(driver, 'panels-window-models');
   const add = async (from) => {
     const input = await find(id('adapter-from'));
+    await show(id('adapter-from'));
     await input.clear();
     await input.sendKeys(from, Key.ENTER);
   };
@@ -75,7 +79,7 @@ test('Settings, Models: what is there, an adapter from a folder, words for what 
   await says(id('adapter-trouble'), 'no folder or file');
   await add(writeAdapter(join(dataFolder(), 'law')));
   await says(`${id('adapter')}[data-id=law]`, 'fits the model that runs');
-  await driver.executeScript(`document.querySelector('[data-testid=adapters]').scrollIntoView({ block: 'center' })`);
+  await show(id('adapters'));
   await picture(driver, 'panels-window-adapters');
   // the menu of a model, by the keyboard
   await press(id('model-menu'));

@@ -216,8 +216,8 @@ async fn agree_there(
             ..shown(relay, doc, guest).await?
         })),
         Some((_, said)) => Err(ApiError::conflict(
-            said["message"]
-                .as_str()
+            said.get("message")
+                .and_then(Value::as_str)
                 .unwrap_or("the other server does not take the agreement"),
         )),
         None => Err(ApiError::busy(
