@@ -148,6 +148,6 @@ test('the document’s adapter is chosen, and named on the card', async () => {
   await press(id('ask-continue'));
   await gone(id('ask-bar'));
   await driver.wait(() => driver.executeScript(`
-    return [...document.querySelectorAll('.card')].some((card) => card.textContent.includes('with the adapter law'))`), PATIENCE, 'no card names the adapter').catch(failed);
+    return [...document.querySelectorAll('.card[data-state=pending]')].some((card) => card.textContent.includes('with the adapter law'))`), PATIENCE, 'no card names the adapter').catch(failed);
   await picture(driver, 'panels-window-card');
 });
