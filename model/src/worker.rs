@@ -29,7 +29,7 @@ use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
 use adapted::{Adapters, Graphs};
 use desk::Desk;
-use measure::{draft_cost, measure};
+use measure::{draft_cost, measure, row_cost};
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -150,14 +150,15 @@ impl Worker {
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
-                let draft_cost = draft_cost(engine.device().provider);
+                let provider = engine.device().provider;
                 let graphs = Graphs::new(engine, &runtime, &artifact, &options);
                 let around = Surroundings {
                     tokenizer: &tokenizer,
                     end_tokens: &end_tokens,
                     ending: &ending,
                     pace: &pace,
-                    draft_cost: options.drafts.then_some(draft_cost),
+                    draft_cost: options.drafts.then_some(draft_cost(provider)),
+                    row_cost: row_cost(provider),
                 };
                 let note = |engine: &Engine| kept.lock().unwrap_or_else(PoisonError::into_inner).note(engine);
                 Desk::new(graphs, &around, options.together, &note).serve(&queue);

@@ -51,15 +51,6 @@ impl Batch {
         }
     }
 
-    fn is_of(&self, next: &[(Seat, u32)]) -> bool {
-        self.rows.len() == next.len()
-            && self
-                .rows
-                .iter()
-                .zip(next)
-                .all(|(row, (seat, _))| row.seat == *seat)
-    }
-
     /// Who has a row.
     pub(super) fn seats(&self) -> impl Iterator<Item = Seat> {
         self.rows.iter().map(|row| row.seat)
@@ -111,20 +102,25 @@ impl Batch {
         Ok(())
     }
 
-    /// Gives the rows what only the requests' own caches have, and all of them room for a token more. Returns how many
-    /// tokens each has.
-    fn gather(&mut self, pool: &Pool<KvCache>, most: usize) -> Result<Vec<usize>, EngineError> {
-        if self
-            .rows
-            .iter()
-            .any(|row| pool.at(row.seat).is_none_or(|kept| kept.lost))
-        {
-            return Err(EngineError::Run(ort::Error::new(
-                "what was read for a request is lost",
-            )));
+    fn row_of(&self, seat: Seat) -> Option<usize> {
+        self.rows.iter().position(|row| row.seat == seat)
+    }
+
+    /// Gives the rows of these requests what only their own caches have, and all room for a token more. Returns how many tokens
+    /// each row has; a row that rests has what it had.
+    fn gather(
+        &mut self,
+        next: &[(Seat, u32)],
+        pool: &Pool<KvCache>,
+        most: usize,
+    ) -> Result<Vec<usize>, EngineError> {
+        let mut lengths: Vec<usize> = self.rows.iter().map(|row| row.here).collect();
+        for (row, length) in self.rows.iter().zip(&mut lengths) {
+            if next.iter().any(|(seat, _)| *seat == row.seat) {
+                let kept = pool.at(row.seat).filter(|kept| !kept.lost).ok_or_else(lost)?;
+                *length = kept.tokens.len();
+            }
         }
-        let length = |row: &Row| pool.at(row.seat).map_or(0, |kept| kept.tokens.len());
-        let lengths: Vec<usize> = self.rows.iter().map(length).collect();
         let needed = lengths.iter().max().map_or(1, |longest| longest + 1);
         if needed > most {
             return Err(EngineError::Full {
@@ -145,6 +141,10 @@ impl Batch {
         }
         Ok(lengths)
     }
+}
+
+fn lost() -> EngineError {
+    EngineError::Run(ort::Error::new("what was read for a request is lost"))
 }
 
 impl Engine {
@@ -204,10 +204,11 @@ impl Engine {
             self.rewind(prompt.len()).map_err(words)?;
         }
         let ran = self.feed_together(&next);
+        let places = ran.as_deref().unwrap_or_default();
         let differ = expected
             .iter()
-            .enumerate()
-            .find_map(|(index, alone)| same(alone, self.row(index)).err());
+            .zip(places)
+            .find_map(|(alone, place)| same(alone, self.row(*place)).err());
         for (seat, _) in next {
             self.sit(seat).map_err(words)?;
             self.reset().map_err(words)?;
@@ -217,49 +218,72 @@ impl Engine {
         differ.map_or(Ok(()), Err)
     }
 
-    /// Feeds one token to each of several requests, in one run; [`Self::row`] has the scores of each, in this order. No seat is
+    /// Feeds one token to each of several requests, in one run. Returns where in [`Self::row`] the scores of each are. No seat is
     /// named twice. After an error everybody has what they had before.
+    ///
+    /// A row costs a copy of what its request has read, so rows are kept: one whose request is not named here rests.
     ///
     /// # Errors
     /// [`EngineError::Full`], [`EngineError::Empty`], or ONNX Runtime's.
-    pub fn feed_together(&mut self, next: &[(Seat, u32)]) -> Result<(), EngineError> {
+    pub fn feed_together(&mut self, next: &[(Seat, u32)]) -> Result<Vec<usize>, EngineError> {
         if next.is_empty() {
             return Err(EngineError::Empty);
         }
-        if !self.batch.as_ref().is_some_and(|batch| batch.is_of(next)) {
-            self.part();
-            let allocator = session::cache_allocator(&self.session, self.device.provider);
-            let cache = KvCache::of_rows(&self.graph.cache, allocator, next.len());
-            let own = |seat| self.pool.at(seat).map_or(0, |kept| kept.tokens.len());
-            self.batch = Some(Batch::new(
-                cache,
-                next.iter().map(|(seat, _)| (*seat, own(*seat))),
-            ));
-        }
-        let Some(mut batch) = self.batch.take() else {
-            return Ok(());
-        };
+        let mut batch = self.rows_for(next);
         let ran = self.run_together(&mut batch, next);
-        if ran.is_ok() {
-            for ((seat, token), row) in next.iter().zip(&mut batch.rows) {
-                if let Some(kept) = self.pool.at_mut(*seat) {
-                    kept.tokens.push(*token);
-                    row.here = kept.tokens.len();
-                }
+        let mut places = Vec::with_capacity(next.len());
+        for (seat, token) in next.iter().filter(|_| ran.is_ok()) {
+            let place = batch.row_of(*seat).unwrap_or_default();
+            if let (Some(kept), Some(row)) = (self.pool.at_mut(*seat), batch.rows.get_mut(place)) {
+                kept.tokens.push(*token);
+                row.here = kept.tokens.len();
             }
+            places.push(place);
         }
         self.batch = Some(batch);
-        ran
+        ran.map(|()| places)
+    }
+
+    /// The batch that there is, if these requests have rows in it and nobody has left; or another one.
+    fn rows_for(&mut self, next: &[(Seat, u32)]) -> Batch {
+        let owner = self.pool.owner();
+        if let Some(batch) = self.batch.take() {
+            let stays = batch.seats().all(|seat| self.pool.is_taken_for(seat, owner))
+                && next.iter().all(|(seat, _)| batch.row_of(*seat).is_some());
+            if stays {
+                return batch;
+            }
+            self.batch = Some(batch);
+        }
+        let before = self.batch.iter().flat_map(Batch::seats);
+        let rest = before.filter(|seat| self.pool.is_taken_for(*seat, owner));
+        let mut seats: Vec<Seat> = next.iter().map(|(seat, _)| *seat).collect();
+        let named = seats.len();
+        seats.extend(rest);
+        let (named, rest) = seats.split_at(named);
+        let rest = rest.iter().filter(|seat| !named.contains(seat));
+        let seats: Vec<Seat> = named.iter().chain(rest).copied().collect();
+        self.part();
+        let allocator = session::cache_allocator(&self.session, self.device.provider);
+        let cache = KvCache::of_rows(&self.graph.cache, allocator, seats.len());
+        let own = |seat| self.pool.at(seat).map_or(0, |kept| kept.tokens.len());
+        Batch::new(cache, seats.into_iter().map(|seat| (seat, own(seat))))
     }
 
     fn run_together(&mut self, batch: &mut Batch, next: &[(Seat, u32)]) -> Result<(), EngineError> {
-        let lengths = batch.gather(&self.pool, self.capacity)?;
+        let lengths = batch.gather(next, &self.pool, self.capacity)?;
         self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut step = match batch.step.take() {
             Some(step) => step,
             None => self.bind_together(batch)?,
         };
-        write(&mut step.ids, next.iter().map(|(_, token)| i64::from(*token)));
+        // what a row that rests is fed lies behind what counts of it
+        let fed = |seat: Seat| {
+            next.iter()
+                .find(|(named, _)| *named == seat)
+                .map_or(0, |(_, token)| *token)
+        };
+        write(&mut step.ids, batch.seats().map(|seat| i64::from(fed(seat))));
         write(&mut step.positions, lengths.iter().map(|length| *length as i64));
         if self.device.provider != Provider::Cpu {
             bind_tokens(&self.graph, &mut step)?;

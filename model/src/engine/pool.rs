@@ -118,6 +118,11 @@ impl<C> Pool<C> {
         self.at(seat).is_some_and(|kept| kept.taken)
     }
 
+    pub(super) fn is_taken_for(&self, seat: Seat, owner: u64) -> bool {
+        self.at(seat)
+            .is_some_and(|kept| kept.taken && kept.owner == owner)
+    }
+
     /// Bytes that may be kept.
     pub(super) const fn limit(&self) -> usize {
         self.limit

@@ -23,6 +23,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) pace: &'a PaceKeeper,
     /// What a token more in a run costs, as a share of a run of one; `None`: drafts are not tried.
     pub(crate) draft_cost: Option<f32>,
+    /// What a request more in a run costs, the same way.
+    pub(crate) row_cost: f32,
 }
 
 /// How an answer ends.
@@ -61,19 +63,17 @@ pub(crate) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Takes up a request: finds what was read before, and takes a seat.
-    ///
-    /// # Errors
-    /// When memory is short, or the prompt is empty.
-    pub(crate) fn begin(
-        job: Job,
-        engine: &mut Engine,
-        around: &'a Surroundings<'a>,
-    ) -> Result<Self, (Job, EngineError)> {
+    /// Takes up a request: finds what was read before, and takes a seat. `None` when memory is short: the reader has been told.
+    pub(crate) fn begin(job: Job, engine: &mut Engine, around: &'a Surroundings<'a>) -> Option<Self> {
         let began = Instant::now();
         let reused = match find(engine, &job.prompt.tokens) {
             Ok(reused) => reused,
-            Err(error) => return Err((job, error)),
+            Err(error) => {
+                tracing::warn!(%error, "a request cannot be taken up");
+                let failed = GenerateError::Failed(error.to_string());
+                let _ = job.reader.blocking_send(Err(failed)); // it may have left
+                return None;
+            }
         };
         // a growing cache is copied for every draft that fails
         let draft_cost = around.draft_cost.filter(|_| engine.is_in_place());
@@ -83,7 +83,7 @@ impl<'a> Answer<'a> {
             draft_cost,
             job.guide.clone(),
         );
-        Ok(Self {
+        Some(Self {
             around,
             seat: engine.take_seat(),
             read: reused,
@@ -180,15 +180,20 @@ impl<'a> Answer<'a> {
         Ok(None)
     }
 
+    /// Whether it gets on better alone, with a draft, than in a run together with others of `members` in all.
+    pub(crate) fn prefers_alone(&self, members: usize) -> bool {
+        let more = self.job.stop.max_tokens - self.scores.len();
+        let members = members as f32;
+        self.steps.promise(more) > members / (members - 1.0).mul_add(self.around.row_cost, 1.0)
+    }
+
     /// The token to feed next, in a run together with others.
     pub(crate) fn give_token(&mut self, engine: &mut Engine) -> Result<(Seat, u32), EngineError> {
         if self.steps.has_draft() {
             engine.sit(self.seat)?;
             self.steps.drop_draft(engine)?;
         }
-        let token = self.next.unwrap_or_default();
-        self.steps.go_on_together(token);
-        Ok((self.seat, token))
+        Ok((self.seat, self.next.unwrap_or_default()))
     }
 
     /// Writes the next token by the scores of a run together with others; `None`: [`Self::write_again`] is to choose.

@@ -106,6 +106,9 @@ impl Steps {
     }
 
     fn chose(&mut self, choice: Choice) -> Result<Choice, EngineError> {
+        if let Some(lookup) = &mut self.lookup {
+            lookup.push(choice.token);
+        }
         if let Some(guide) = &mut self.guide {
             guide.take(choice.token).map_err(EngineError::Shape)?;
         }
@@ -131,11 +134,10 @@ impl Steps {
         Ok(())
     }
 
-    /// A token was chosen and is fed together with others'.
-    pub(crate) fn go_on_together(&mut self, token: u32) {
-        if let Some(lookup) = &mut self.lookup {
-            lookup.push(token);
-        }
+    /// Tokens that the next step alone is expected to bring for the cost of one, if `more` are to follow.
+    pub(crate) fn promise(&self, more: usize) -> f32 {
+        let lookup = self.lookup.as_ref();
+        lookup.map_or(1.0, |lookup| lookup.promise(more.saturating_sub(1)))
     }
 
     fn choose_allowed(&mut self, engine: &mut Engine) -> Result<Choice, EngineError> {
@@ -170,9 +172,6 @@ impl Steps {
 
     /// A token was chosen and `more` are to follow: makes their scores.
     pub(crate) fn go_on(&mut self, engine: &mut Engine, token: u32, more: usize) -> Result<(), EngineError> {
-        if let Some(lookup) = &mut self.lookup {
-            lookup.push(token);
-        }
         if let Some(ahead) = &mut self.ahead {
             if ahead.run.get(ahead.right + 1) == Some(&token) {
                 ahead.right += 1;

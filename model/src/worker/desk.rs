@@ -10,10 +10,10 @@ use std::time::Instant;
 use super::adapted::Graphs;
 use super::queue::Queue;
 use crate::adapter::{Adapter, NOBODY};
-use crate::engine::Engine;
+use crate::engine::{Engine, Seat};
+use crate::generate::Priority;
 use crate::generate::answer::{Answer, End, Surroundings};
 use crate::generate::job::Job;
-use crate::generate::{GenerateError, Priority};
 
 /// So many more than usual are answered at the same time if somebody waits for them while typing.
 const MORE_TYPING: usize = 2;
@@ -68,33 +68,32 @@ impl<'a> Desk<'a> {
 
     /// Whether one more can be answered now.
     fn has_room_for(&self, job: &Job) -> bool {
-        let more = if job.turn.priority == Priority::Typing {
-            MORE_TYPING
-        } else {
-            0
-        };
+        let count = self.answers.len();
         let longest = self.answers.iter().map(Answer::most_tokens).max().unwrap_or(0);
         let longest = longest.max(job.most_tokens());
-        let count = self.answers.len();
-        count == 0 || (count < self.most + more && self.graphs.has_room_for(count + 1, longest))
+        // who types may be one more than there is memory for
+        let (most, rows) = if job.turn.priority == Priority::Typing {
+            (self.most + MORE_TYPING, count)
+        } else {
+            (self.most, count + 1)
+        };
+        count == 0 || (count < most && self.graphs.has_room_for(rows, longest))
     }
 
     fn admit(&mut self, job: Job) {
         let Some(engine) = self.graphs.of(job.adapter.as_deref(), &job.reader) else {
             return;
         };
-        match Answer::begin(job, engine, self.around) {
-            Ok(answer) => self.answers.push(answer),
-            Err((job, error)) => {
-                tracing::warn!(%error, "a generation failed");
-                let failed = GenerateError::Failed(error.to_string());
-                let _ = job.reader.blocking_send(Err(failed)); // it may have left
-            }
-        }
+        self.answers.extend(Answer::begin(job, engine, self.around));
     }
 
     /// One piece of a prompt, a token for everybody who writes, or both.
     fn turn(&mut self) {
+        for index in (0..self.answers.len()).rev() {
+            if self.answers.get(index).is_some_and(Answer::is_left) {
+                self.end(index, Ok(End::Left));
+            }
+        }
         let urgent = |(_, answer): &(usize, &Answer<'_>)| Reverse(answer.priority());
         let reading = self
             .answers
@@ -111,47 +110,56 @@ impl<'a> Desk<'a> {
             }
         }
         self.pieces = 0;
-        self.write();
-    }
-
-    /// A token more for everybody who writes.
-    fn write(&mut self) {
-        let mut owners: Vec<u64> = Vec::new();
         let writing = self.answers.iter().filter(|answer| !answer.is_reading());
-        owners.extend(writing.map(owner));
+        let mut owners: Vec<u64> = writing.map(owner).collect();
         owners.sort_unstable();
         owners.dedup();
         for owner in owners {
-            self.write_for(owner);
+            self.write(owner);
         }
     }
 
-    fn group(&self, owner: u64) -> Vec<usize> {
-        let group = self.answers.iter().enumerate();
-        let group = group.filter(|(_, answer)| !answer.is_reading() && self::owner(answer) == owner);
-        group.map(|(index, _)| index).collect()
-    }
-
-    /// The same for those who share an adapter, or have none: one run can be theirs.
-    fn write_for(&mut self, owner: u64) {
-        // who has left has no row
-        for index in self.group(owner).into_iter().rev() {
-            if self.answers.get(index).is_some_and(Answer::is_left) {
-                self.end(index, Ok(End::Left));
+    /// A token more for those who write with the same adapter, or none: one run can be theirs.
+    fn write(&mut self, owner: u64) {
+        let seats = |desk: &Self, belongs: &dyn Fn(&Answer<'_>) -> bool| -> Vec<Seat> {
+            let own = |answer: &&Answer<'_>| {
+                !answer.is_reading() && self::owner(answer) == owner && belongs(answer)
+            };
+            desk.answers.iter().filter(own).map(Answer::seat).collect()
+        };
+        let all = seats(self, &|_| true);
+        let mut together = if all.len() > 1 && self.can_run_together(owner, &all) {
+            seats(self, &|answer| !answer.prefers_alone(all.len()))
+        } else {
+            Vec::new()
+        };
+        if together.len() < 2 {
+            together.clear();
+        }
+        for seat in all.iter().filter(|seat| !together.contains(seat)) {
+            if let Some(index) = self.index_of(owner, *seat) {
+                self.one(index, |answer, engine| answer.write(engine));
             }
         }
-        let group = self.group(owner);
-        if group.len() > 1 && self.can_together(&group) {
-            self.together(&group);
-            return;
-        }
-        for index in group.into_iter().rev() {
-            self.one(index, |answer, engine| answer.write(engine));
+        let together: Vec<usize> = together
+            .iter()
+            .filter_map(|seat| self.index_of(owner, *seat))
+            .collect();
+        if !together.is_empty() {
+            self.together(&together);
         }
     }
 
-    fn can_together(&mut self, group: &[usize]) -> bool {
-        let mut members = group.iter().filter_map(|index| self.answers.get(*index));
+    fn index_of(&self, owner: u64, seat: Seat) -> Option<usize> {
+        // seats are told apart within one graph only
+        let is_it = |answer: &Answer<'_>| self::owner(answer) == owner && answer.seat() == seat;
+        self.answers.iter().position(is_it)
+    }
+
+    /// Whether these can write in one run.
+    fn can_run_together(&mut self, owner: u64, seats: &[Seat]) -> bool {
+        let is_member = |answer: &&Answer<'_>| self::owner(answer) == owner && seats.contains(&answer.seat());
+        let mut members = self.answers.iter().filter(is_member);
         let longest = members.clone().map(Answer::most_tokens).max().unwrap_or(0);
         let Some(first) = members.next() else {
             return false;
@@ -162,7 +170,7 @@ impl<'a> Desk<'a> {
         else {
             return false;
         };
-        engine.has_room_for(group.len(), longest) && engine.runs_together()
+        engine.has_room_for(seats.len(), longest) && engine.runs_together()
     }
 
     fn together(&mut self, group: &[usize]) {
@@ -257,15 +265,15 @@ fn step_together(answers: &mut [Answer<'_>], group: &[usize], engine: &mut Engin
             next.push(answer.give_token(engine).map_err(|error| error.to_string())?);
         }
     }
-    engine.feed_together(&next).map_err(|error| error.to_string())?;
+    let places = engine.feed_together(&next).map_err(|error| error.to_string())?;
     let took = begin.elapsed();
     let mut ended = Vec::new();
     let mut unsure = Vec::new();
-    for (row, index) in group.iter().enumerate() {
+    for (place, index) in places.into_iter().zip(group) {
         let Some(answer) = answers.get_mut(*index) else {
             continue;
         };
-        match answer.take_scores(engine, row, took) {
+        match answer.take_scores(engine, place, took) {
             Ok(Some(None)) => {}
             Ok(Some(Some(end))) => ended.push((*index, Ok(end))),
             Ok(None) => unsure.push(*index),
