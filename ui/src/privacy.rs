@@ -20,7 +20,7 @@ pub struct Privacy {
     /// Whether this person has been shown all that may leave, and agreed: without it no engine elsewhere answers them.
     pub agreed: bool,
     /// What the other server of a linked document says: its engines heed its own policy.
-    pub there: Option<Box<Privacy>>,
+    pub there: Option<Box<Self>>,
     /// Whether this person may change it.
     pub may_set: bool,
 }
