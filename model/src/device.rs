@@ -1,55 +1,9 @@
 //! Which execution provider runs a model: what to ask for, and a report of what really happened.
-use std::fmt;
+mod provider;
 
 use serde::{Deserialize, Serialize};
 
-/// An execution provider of ONNX Runtime that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// An NVIDIA card through CUDA.
-    Cuda,
-    /// Any DirectX 12 card, on Windows.
-    DirectMl,
-    /// The processor. Always there, and always asked last.
-    Cpu,
-    /// Another program, on this machine or another, behind an OpenAI-compatible endpoint. Never asked for by a local
-    /// engine.
-    Remote,
-}
-
-impl Provider {
-    /// The order in which a fresh installation asks.
-    pub const PREFERRED: [Self; 3] = [Self::Cuda, Self::DirectMl, Self::Cpu];
-
-    /// What people call it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cuda => "CUDA",
-            Self::DirectMl => "DirectML",
-            Self::Cpu => "CPU",
-            Self::Remote => "remote",
-        }
-    }
-
-    /// What ONNX Runtime calls it.
-    #[must_use]
-    pub const fn runtime_name(self) -> &'static str {
-        match self {
-            Self::Cuda => "CUDAExecutionProvider",
-            Self::DirectMl => "DmlExecutionProvider",
-            Self::Cpu => "CPUExecutionProvider",
-            Self::Remote => "none of ONNX Runtime's",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use provider::{Place, Provider, UnknownProvider};
 
 /// A provider that was asked for and is not used, with ONNX Runtime's reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +12,35 @@ pub struct Refusal {
     pub provider: Provider,
     /// Why not, in one line.
     pub reason: String,
+}
+
+impl Refusal {
+    /// What a person can do about it, where that is known. The reason is ONNX Runtime's or the system's, in their words.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        let says = |words: &[&str]| words.iter().any(|word| self.reason.contains(word));
+        match self.provider {
+            Provider::Cuda if says(&["not enabled in this build", "not compiled"]) => {
+                Some("this ONNX Runtime is for processors; where an NVIDIA card is, `npm run setup -- --gpu` brings the one for it")
+            }
+            Provider::Cuda if says(&["libcuda.so", "nvcuda.dll"]) => {
+                Some("NVIDIA's driver is not on this machine, or its card is not shown to this program")
+            }
+            Provider::Cuda if says(&["libcu", "libnv", "cudnn"]) && says(&["cannot open shared object", "LoadLibrary"]) => {
+                Some(
+                    "NVIDIA's CUDA 13 or cuDNN 9 is not on this machine; where a card is, `npm run setup -- --gpu` brings what is \
+                     missing",
+                )
+            }
+            Provider::Cuda if says(&["driver version is insufficient", "no CUDA-capable device"]) => {
+                Some("CUDA 13 asks for an NVIDIA card of 2018 or later and its driver 580 or later: `nvidia-smi` shows both")
+            }
+            Provider::TensorRt if says(&["libnvinfer"]) => {
+                Some("TensorRT 10 for CUDA 13 is NVIDIA's and installed by hand; CUDA alone can be asked for with `--devices cuda`")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How many of the graph's nodes one provider runs.
@@ -77,7 +60,10 @@ pub struct DeviceReport {
     pub provider: Provider,
     /// Every provider with nodes, most first.
     pub shares: Vec<Share>,
-    /// Providers that were asked for and refused, in the order asked.
+    /// Providers that were asked for, in this order, the CPU last; empty for [`Provider::Remote`].
+    #[serde(default)]
+    pub asked: Vec<Provider>,
+    /// Those of them that refused, in the order asked.
     pub refused: Vec<Refusal>,
     /// ONNX Runtime's version, for example `1.32.0`; for [`Provider::Remote`] the machine's name.
     pub runtime: String,
@@ -92,6 +78,7 @@ impl DeviceReport {
         Self {
             provider: Provider::Remote,
             shares: Vec::new(),
+            asked: Vec::new(),
             refused: Vec::new(),
             runtime: host,
             threads: 0,
@@ -101,9 +88,10 @@ impl DeviceReport {
     /// What runs it, without the device: `ONNX Runtime 1.32.0`, or the machine where it is.
     #[must_use]
     pub fn engine(&self) -> String {
-        match self.provider {
-            Provider::Remote => format!("the engine at {}", self.runtime),
-            Provider::Cuda | Provider::DirectMl | Provider::Cpu => format!("ONNX Runtime {}", self.runtime),
+        if self.provider == Provider::Remote {
+            format!("the engine at {}", self.runtime)
+        } else {
+            format!("ONNX Runtime {}", self.runtime)
         }
     }
 
@@ -135,6 +123,7 @@ mod tests {
         let report = DeviceReport {
             provider: Provider::Cpu,
             shares: vec![],
+            asked: vec![Provider::Cuda, Provider::Cpu],
             refused: vec![Refusal {
                 provider: Provider::Cuda,
                 reason: "not in this build".into(),

@@ -85,7 +85,7 @@ pub fn command(config: &Config, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Doctor => {
             let settings = config.ai(&runtime::data_folder(config)?)?;
-            let report = sync_server::ai::doctor(settings, None).map_err(anyhow::Error::msg)?;
+            let report = sync_server::ai::doctor(settings).map_err(anyhow::Error::msg)?;
             // A closed standard output is no reason not to do it.
             drop(std::io::stdout().write_all(report.as_bytes()));
             Ok(())

@@ -2,7 +2,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::device::Provider;
+use crate::device::{Place, Provider};
 use crate::engine::{Engine, LoadError};
 use crate::generate::Pace;
 use crate::tokenizer::TextTokenizer;
@@ -24,9 +24,9 @@ const DRAFT_COST_CARD: f32 = 0.03;
 /// What a token more in a run costs there. Not measured when a model is loaded: which drafts are tried decides which near ties
 /// are looked at twice, and the same request is to have the same answer whatever else the machine does.
 pub(super) const fn draft_cost(provider: Provider) -> f32 {
-    match provider {
-        Provider::Cpu => DRAFT_COST_PROCESSOR,
-        Provider::Cuda | Provider::DirectMl | Provider::Remote => DRAFT_COST_CARD,
+    match provider.place() {
+        Place::Processor => DRAFT_COST_PROCESSOR,
+        Place::Card => DRAFT_COST_CARD,
     }
 }
 
