@@ -70,7 +70,12 @@ struct LocalArguments {
     #[arg(long)]
     ort_lib: Option<PathBuf>,
     /// Devices to ask for, in this order, as `cuda,cpu`; the CPU comes last by itself.
-    #[arg(long, env = "INKLING_DEVICES", value_delimiter = ',', default_value = "cuda,directml,cpu")]
+    #[arg(
+        long,
+        env = "INKLING_DEVICES",
+        value_delimiter = ',',
+        default_value = "cuda,directml,cpu"
+    )]
     devices: Vec<Provider>,
     /// Threads for the model; 0 is one for each core.
     #[arg(long, default_value_t = 0)]

@@ -36,7 +36,7 @@ const engineFolder = join(cache, 'engine');
 const CUBLAS = process.platform === 'win32' ? 'cublasLt64_13.dll' : 'libcublasLt.so.13';
 
 /** What the tests ask for devices: each is a runtime of its own, in a folder of its own. */
-const PROVIDERS = ['gpu'];
+const PROVIDERS = ['gpu', 'openvino'];
 
 const known = ['--all', '--check', '--debug', '--engine', '--gpu', '--keep', '--providers', '--record'];
 const unknown = [...flags].filter((flag) => !known.includes(flag));

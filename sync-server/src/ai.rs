@@ -142,7 +142,8 @@ fn load(
 /// Words about why there is no model, or that none of the devices that were named runs it; they are part of the report then.
 pub fn doctor(config: AiConfig) -> Result<String, String> {
     let asked = config.devices.clone();
-    let local = load(config.model, config.ort, config.devices).map(|generator| Checkup::examine(generator.as_ref()));
+    let local =
+        load(config.model, config.ort, config.devices).map(|generator| Checkup::examine(generator.as_ref()));
     let (mut report, well) = match &local {
         Ok(checkup) => match elsewhere(checkup.model.device.provider, asked.as_deref()) {
             Some(words) => (checkup.words() + &words, false),

@@ -249,7 +249,10 @@ mod tests {
 
     #[test]
     fn what_this_build_or_system_has_not_is_said_with_what_to_do() {
-        for provider in Provider::ALL.iter().filter(|provider| **provider != Provider::Cpu) {
+        for provider in Provider::ALL
+            .iter()
+            .filter(|provider| **provider != Provider::Cpu)
+        {
             let here = provider
                 .only_system()
                 .is_none_or(|(system, _)| system == std::env::consts::OS);

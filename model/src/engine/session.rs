@@ -230,7 +230,10 @@ mod tests {
         );
         assert_eq!(told(&one, &[(cpu, 10), (cuda, 90)]), (Provider::Cuda, vec![]));
         // whoever was asked after the one that runs it was there in case, and nobody expected more of it
-        let (tensorrt, two) = ("TensorrtExecutionProvider", [Provider::TensorRt, Provider::Cuda, Provider::Cpu]);
+        let (tensorrt, two) = (
+            "TensorrtExecutionProvider",
+            [Provider::TensorRt, Provider::Cuda, Provider::Cpu],
+        );
         let (provider, refused) = told(&two, &[(cpu, 5), (cuda, 15), (tensorrt, 80)]);
         assert_eq!((provider, refused), (Provider::TensorRt, vec![]));
         let (provider, refused) = told(&two, &[(cpu, 10), (cuda, 90)]);

@@ -158,11 +158,20 @@ fn providers_that_refuse_are_told_and_the_cpu_runs_every_node() {
     };
     assert!(device(&[Provider::Cpu]).refused.is_empty());
     let late = device(&[Provider::Cpu, Provider::Cuda]).refused;
-    assert!(late[0].reason.contains("the CPU was asked for before it"), "{late:?}");
+    assert!(
+        late[0].reason.contains("the CPU was asked for before it"),
+        "{late:?}"
+    );
     // The CPU's library has none of the others, whether this build can ask for them or not.
     let all = device(Provider::ALL);
-    assert_eq!((all.provider, all.asked.as_slice()), (Provider::Cpu, Provider::ALL));
+    assert_eq!(
+        (all.provider, all.asked.as_slice()),
+        (Provider::Cpu, Provider::ALL)
+    );
     let others: Vec<Provider> = all.refused.iter().map(|refusal| refusal.provider).collect();
     assert_eq!(others, Provider::ALL[..Provider::ALL.len() - 1], "{all:?}");
-    assert!(all.refused.iter().all(|refusal| refusal.reason.len() > 10), "{all:?}");
+    assert!(
+        all.refused.iter().all(|refusal| refusal.reason.len() > 10),
+        "{all:?}"
+    );
 }

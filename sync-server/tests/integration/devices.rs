@@ -18,9 +18,11 @@ fn doctor(args: &[&str]) -> (Option<i32>, String, String) {
 
 /// The line that tells why a device was refused.
 fn refused<'a>(said: &'a str, name: &str) -> &'a str {
-    let line = said
-        .lines()
-        .find_map(|line| line.strip_prefix("Refused   ")?.strip_prefix(name)?.strip_prefix(": "));
+    let line = said.lines().find_map(|line| {
+        line.strip_prefix("Refused   ")?
+            .strip_prefix(name)?
+            .strip_prefix(": ")
+    });
     line.unwrap_or_else(|| panic!("{name} is not refused in\n{said}"))
 }
 
@@ -86,7 +88,9 @@ fn the_build_for_cards_is_refused_in_its_loaders_words() {
     assert_eq!(code, Some(1), "{said} {trouble}");
     let reason = refused(&trouble, "CUDA");
     assert!(
-        ["libcublas", "libcudart", "libcurand", "libcuda.so", "CUDA"].iter().any(|words| reason.contains(words))
+        ["libcublas", "libcudart", "libcurand", "libcuda.so", "CUDA"]
+            .iter()
+            .any(|words| reason.contains(words))
             && !reason.contains("not enabled in this build"),
         "{reason}"
     );
