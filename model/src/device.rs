@@ -26,8 +26,8 @@ impl Refusal {
             Provider::Cuda if says(&["libcuda.so", "nvcuda.dll"]) => {
                 Some("NVIDIA's driver is not on this machine, or its card is not shown to this program")
             }
-            Provider::Cuda
-                if says(&["libcu", "libnv", "cudnn"])
+            Provider::Cuda | Provider::TensorRt
+                if says(&["libcu", "libnvrtc", "providers_cuda.dll"])
                     && says(&["cannot open shared object", "LoadLibrary"]) =>
             {
                 Some(

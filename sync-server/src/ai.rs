@@ -136,11 +136,12 @@ fn load(
 }
 
 /// Loads the model here as a server would, has it write some words, and tells in words what was asked for, what runs, how
-/// fast and why not otherwise; then asks each engine elsewhere for some words, too. Blocks.
+/// fast and why not otherwise; then asks each engine elsewhere for some words, too. Returns this report, and whether one of the
+/// devices that were named, if any were, runs the model. Blocks.
 ///
 /// # Errors
-/// Words about why there is no model, or that none of the devices that were named runs it; they are part of the report then.
-pub fn doctor(config: AiConfig) -> Result<String, String> {
+/// Words about why there is no model; they are the report then.
+pub fn doctor(config: AiConfig) -> Result<(String, bool), String> {
     let asked = config.devices.clone();
     let local =
         load(config.model, config.ort, config.devices).map(|generator| Checkup::examine(generator.as_ref()));
@@ -158,7 +159,11 @@ pub fn doctor(config: AiConfig) -> Result<String, String> {
         };
         report.push_str(&format!("\n{}, {}\n{words}", engine.name, engine.place.words()));
     }
-    if well { Ok(report) } else { Err(report) }
+    if local.is_ok() {
+        Ok((report, well))
+    } else {
+        Err(report)
+    }
 }
 
 /// What is said when none of the devices that were named runs the model.

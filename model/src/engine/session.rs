@@ -186,16 +186,20 @@ pub(super) fn cache_allocator(session: &Session, provider: Provider) -> Allocato
         })
 }
 
-/// The first line of ONNX Runtime's words; what follows are source files and stack traces.
+/// What ONNX Runtime says, for people.
 fn one_line(error: &ort::Error<impl Sized>) -> String {
-    error
-        .message()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .trim_end_matches('.')
-        .to_owned()
+    without_source(error.message()).to_owned()
+}
+
+/// The first line of a message, without the line of ONNX Runtime's source that it begins with (`…/provider_bridge_ort.cc:2043
+/// … [ONNXRuntimeError] : 1 : FAIL : `); what follows the first line are stack traces.
+fn without_source(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    let words = line
+        .rsplit_once("[ONNXRuntimeError] : ")
+        .and_then(|(_, rest)| rest.splitn(3, " : ").nth(2))
+        .unwrap_or(line);
+    words.trim().trim_end_matches('.')
 }
 
 #[cfg(test)]
@@ -239,6 +243,22 @@ mod tests {
         let (provider, refused) = told(&two, &[(cpu, 10), (cuda, 90)]);
         assert_eq!((provider, refused.len()), (Provider::Cuda, 1));
         assert_eq!(refused[0].provider, Provider::TensorRt);
+    }
+
+    #[test]
+    fn messages_begin_with_what_is_wrong() {
+        let told =
+            "Failed to load library /a/b.so with error: libcublasLt.so.13: cannot open shared object file";
+        let raw = format!(
+            "/onnxruntime_src/provider_bridge_ort.cc:2043 onnxruntime::Provider& Get() [ONNXRuntimeError] : 1 : FAIL : {told}\n#0 x"
+        );
+        assert_eq!(without_source(&raw), told);
+        assert_eq!(
+            without_source("No such thing : here.\nmore"),
+            "No such thing : here"
+        );
+        assert_eq!(without_source("[ONNXRuntimeError] : 1"), "[ONNXRuntimeError] : 1");
+        assert_eq!(without_source(""), "");
     }
 
     #[test]

@@ -37,8 +37,13 @@ impl Doctor {
             ..AiConfig::default()
         };
         self.engines.apply(&mut config, &folder(self.data)?)?;
-        let report = ai::doctor(config).map_err(anyhow::Error::msg)?;
+        let (report, as_asked) = ai::doctor(config).map_err(anyhow::Error::msg)?;
         say(report.trim_end());
-        Ok(ExitCode::SUCCESS)
+        // Whoever names devices wants one of them: a script must see it without reading.
+        Ok(if as_asked {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
