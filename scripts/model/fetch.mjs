@@ -158,7 +158,7 @@ function librariesWanted(tell = () => {}) {
   tell(`NVIDIA card: ${card.name}${card.trouble ? `; ${card.trouble}` : ''}`);
   if (cudaIsInstalled()) return [];
   const megabytes = hashes.cuda[platform].reduce((sum, library) => sum + library.megabytes, 0);
-  tell(`CUDA 13 and cuDNN 9 are not installed here; NVIDIA’s own packages are ${megabytes} MB`);
+  tell(`CUDA 13 and cuDNN 9 are not installed here; NVIDIA’s own packages, under NVIDIA’s terms, are ${megabytes} MB`);
   return hashes.cuda[platform];
 }
 

@@ -191,14 +191,21 @@ fn one_line(error: &ort::Error<impl Sized>) -> String {
     without_source(error.message()).to_owned()
 }
 
-/// The first line of a message, without the line of ONNX Runtime's source that it begins with (`…/provider_bridge_ort.cc:2043
-/// … [ONNXRuntimeError] : 1 : FAIL : `); what follows the first line are stack traces.
+/// The first line of a message, without the places in ONNX Runtime's source that surround what is wrong:
+/// `…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : what is wrong`, or
+/// `…/cuda_call.cc:154 … CUDA failure 35: what is wrong ; GPU=0 ; hostname=… ; file=…`. What follows the line are stack traces.
 fn without_source(message: &str) -> &str {
     let line = message.lines().next().unwrap_or_default();
-    let words = line
-        .rsplit_once("[ONNXRuntimeError] : ")
-        .and_then(|(_, rest)| rest.splitn(3, " : ").nth(2))
-        .unwrap_or(line);
+    let after_kind = || {
+        line.rsplit_once("[ONNXRuntimeError] : ")?
+            .1
+            .splitn(3, " : ")
+            .nth(2)
+    };
+    let failure = ["CUDA failure ", "CUBLAS failure ", "CUDNN failure "]
+        .iter()
+        .find_map(|kind| line.get(line.find(kind)?..)?.split(" ; ").next());
+    let words = failure.or_else(after_kind).unwrap_or(line);
     words.trim().trim_end_matches('.')
 }
 

@@ -1,7 +1,11 @@
 //! The build of ONNX Runtime with OpenVINO, from the package registry: a provider that is not ONNX Runtime's own runs parts of the
 //! graph here, on the processor. A program of its own, because a process has one ONNX Runtime.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where something is wrong"
+)]
 
 mod shared;
 
