@@ -1,4 +1,6 @@
 //! Keys and values of the tokens read so far: buffers that runs write into, or tensors that every run returns anew.
+use std::ops::Range;
+
 use ort::memory::Allocator;
 use ort::session::IoBinding;
 use ort::value::{DynTensor, DynValue, TensorElementType as Element, TensorValueTypeMarker, Value};
@@ -6,9 +8,13 @@ use ort::value::{DynTensor, DynValue, TensorElementType as Element, TensorValueT
 use crate::engine::graph::CacheSlot;
 
 /// Room in place is made for so many more tokens at a time.
-const ROOM: usize = 128;
+pub(crate) const ROOM: usize = 128;
 
-/// The cache of one engine.
+fn to_usize(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
+
+/// The cache of one request, or of several that are answered together: a row for each.
 ///
 /// In place: past and present are the same buffer, as graphs with GroupQueryAttention allow; cutting it costs nothing.
 /// Its room follows what is read: a buffer for the whole context would cost its memory from the start, and every step
@@ -18,6 +24,7 @@ const ROOM: usize = 128;
 pub struct KvCache {
     slots: Vec<CacheSlot>,
     allocator: Allocator,
+    rows: usize,
     storage: Storage,
 }
 
@@ -40,11 +47,12 @@ impl Storage {
 }
 
 impl KvCache {
-    /// An empty cache, in place or growing.
+    /// An empty cache of one row, in place or growing.
     pub(crate) fn new(slots: &[CacheSlot], allocator: Allocator, in_place: bool) -> Result<Self, ort::Error> {
         let mut cache = Self {
             slots: slots.to_vec(),
             allocator,
+            rows: 1,
             storage: Storage::Growing(Vec::new()),
         };
         if in_place {
@@ -52,6 +60,16 @@ impl KvCache {
         }
         cache.clear()?;
         Ok(cache)
+    }
+
+    /// An empty cache in place, of so many rows.
+    pub(crate) fn of_rows(slots: &[CacheSlot], allocator: Allocator, rows: usize) -> Self {
+        Self {
+            slots: slots.to_vec(),
+            allocator,
+            rows,
+            storage: Storage::EMPTY,
+        }
     }
 
     pub(crate) const fn is_in_place(&self) -> bool {
@@ -70,7 +88,7 @@ impl KvCache {
         DynTensor::new(
             &self.allocator,
             slot.element,
-            [1i64, slot.heads, tokens as i64, slot.dim],
+            [self.rows as i64, slot.heads, tokens as i64, slot.dim],
         )
     }
 
@@ -106,8 +124,48 @@ impl KvCache {
         Ok(true)
     }
 
+    /// Copies tokens of a row of another cache to a row of this one. Both are in place and have room for them.
+    pub(crate) fn copy_tokens(
+        &mut self,
+        row: usize,
+        from: &Self,
+        from_row: usize,
+        tokens: Range<usize>,
+    ) -> Result<(), ort::Error> {
+        let short = || ort::Error::new("the cache is shorter than thought");
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let (room, from_room) = (self.room(), from.room());
+        let (
+            Storage::InPlace { tensors: to, .. },
+            Storage::InPlace {
+                tensors: from_tensors,
+                ..
+            },
+        ) = (&mut self.storage, &from.storage)
+        else {
+            return Err(short());
+        };
+        for ((slot, to), from) in self.slots.iter().zip(to).zip(from_tensors) {
+            let (heads, dim) = (to_usize(slot.heads), to_usize(slot.dim));
+            let (_, from) = from.try_extract_tensor::<f32>()?;
+            let (_, to) = to.try_extract_tensor_mut::<f32>()?;
+            for head in 0..heads {
+                let place = |row: usize, room: usize| {
+                    let start = ((row * heads + head) * room + tokens.start) * dim;
+                    start..start + tokens.len() * dim
+                };
+                let to = to.get_mut(place(row, room)).ok_or_else(short)?;
+                let from = from.get(place(from_row, from_room)).ok_or_else(short)?;
+                to.copy_from_slice(from);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether its numbers can be copied here.
-    fn copies(&self) -> bool {
+    pub(crate) fn copies(&self) -> bool {
         self.allocator.memory_info().is_cpu_accessible()
             && self.slots.iter().all(|slot| slot.element == Element::Float32)
     }
@@ -126,7 +184,7 @@ impl KvCache {
             .get(2)
             .and_then(|tokens| usize::try_from(*tokens).ok())
             .unwrap_or(0);
-        let dim = usize::try_from(slot.dim).unwrap_or(0);
+        let dim = to_usize(slot.dim);
         let (_, to) = tensor.try_extract_tensor_mut::<f32>()?;
         for (to, from) in to
             .chunks_mut((room * dim).max(1))
