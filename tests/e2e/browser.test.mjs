@@ -79,6 +79,12 @@ test('the model is a person in the list; its proposal grows for all and enters t
   if (refused?.provider === 'CUDA' && 'INKLING_ORT' in forCards()) assert.match(refused.reason, /libcu|driver|device/, 'in its loader’s words');
   const said = refused ? `${model.device}, not ${refused.provider}: ${refused.reason}` : model.device;
   await ann.getByTestId('ai-device').getByText(said).waitFor();
+  const usual = ann.viewportSize();
+  await ann.setViewportSize({ width: 700, height: 600 });
+  const { x, width } = await ann.getByTestId('ai-details').boundingBox();
+  assert.ok(x >= 0 && x + width <= 700, `a long reason is cut inside the window: ${x} + ${width}`);
+  await picture(ann, 'device');
+  await ann.setViewportSize(usual);
   await shore(ann).click();
   await ann.keyboard.press('End');
   const before = await text(bob);

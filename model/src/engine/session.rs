@@ -197,7 +197,8 @@ fn one_line(error: &ort::Error<impl Sized>) -> String {
 
 /// The first line of a message, without the places in ONNX Runtime's source that surround what is wrong:
 /// `…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : what is wrong`, or
-/// `…/cuda_call.cc:154 … CUDA failure 35: what is wrong ; GPU=0 ; hostname=… ; file=…`. What follows the line are stack traces.
+/// `…/cuda_call.cc:154 … CUDA failure 35: what is wrong ; GPU=0 ; hostname=… ; file=…`. Of a library that did not load the
+/// loader's words are left, without the folder of this machine. What follows the line are stack traces.
 fn without_source(message: &str) -> &str {
     let line = message.lines().next().unwrap_or_default();
     let after_kind = || {
@@ -210,6 +211,10 @@ fn without_source(message: &str) -> &str {
         .iter()
         .find_map(|kind| line.get(line.find(kind)?..)?.split(" ; ").next());
     let words = failure.or_else(after_kind).unwrap_or(line);
+    let words = match words.split_once(" with error: ") {
+        Some((before, loader)) if before.starts_with("Failed to load library ") => loader,
+        _ => words,
+    };
     words.trim().trim_end_matches('.')
 }
 
@@ -258,10 +263,10 @@ mod tests {
 
     #[test]
     fn messages_begin_with_what_is_wrong() {
-        let told =
-            "Failed to load library /a/b.so with error: libcublasLt.so.13: cannot open shared object file";
+        let told = "libcublasLt.so.13: cannot open shared object file: No such file or directory";
         let raw = format!(
-            "/onnxruntime_src/provider_bridge_ort.cc:2043 onnxruntime::Provider& Get() [ONNXRuntimeError] : 1 : FAIL : {told}\n#0 x"
+            "/onnxruntime_src/provider_bridge_ort.cc:2043 onnxruntime::Provider& Get() [ONNXRuntimeError] : 1 : FAIL : \
+             Failed to load library /home/a/libonnxruntime_providers_cuda.so with error: {told}\n#0 x"
         );
         assert_eq!(without_source(&raw), told);
         assert_eq!(

@@ -26,9 +26,9 @@ const ROW_COST_PROCESSOR: f32 = 0.25;
 
 /// What a request more in a run costs there, as a share of a run of one.
 pub(super) const fn row_cost(provider: Provider) -> f32 {
-    match provider {
-        Provider::Cpu => ROW_COST_PROCESSOR,
-        Provider::Cuda | Provider::DirectMl | Provider::Remote => DRAFT_COST_CARD,
+    match provider.place() {
+        Place::Processor => ROW_COST_PROCESSOR,
+        Place::Card => DRAFT_COST_CARD,
     }
 }
 
