@@ -43,7 +43,8 @@ pub(super) const fn draft_cost(provider: Provider) -> f32 {
 
 /// A short run of the real thing: it also makes the first request as fast as later ones.
 pub(super) fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Pace, LoadError> {
-    let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
+    let provider = engine.device().provider;
+    let failed = |error| LoadError::first_run(provider, &error);
     let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
     let known = engine.vocabulary();
     tokens.retain(|token| (*token as usize) < known);

@@ -69,5 +69,5 @@ fn what_the_loader_says_is_told_and_the_model_runs_on_the_processor() {
         assert!(refusal.reason.contains(".so."), "{refusal:?}");
     }
     let (request, text) = golden();
-    assert_eq!(answer(&worker, request), text);
+    assert_eq!(answer(worker.generate(request).unwrap()), text);
 }

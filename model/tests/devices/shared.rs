@@ -2,8 +2,8 @@
 use std::path::Path;
 
 use model::{
-    Artifact, ChatMessage, ChatRole, Chunk, EngineOptions, GenerateRequest, Generator, Locations, Provider,
-    Refusal, Runtime, Worker,
+    Artifact, ChatMessage, ChatRole, Chunk, EngineOptions, GenerateRequest, Generation, Generator, Locations,
+    Provider, Refusal, Runtime, Worker,
 };
 
 /// A build of ONNX Runtime for other devices; fails with the command that fetches it.
@@ -56,8 +56,8 @@ pub(crate) fn golden() -> (GenerateRequest, String) {
 }
 
 /// Reads an answer to its end.
-pub(crate) fn answer(worker: &Worker, request: GenerateRequest) -> String {
-    let (mut text, mut generation) = (String::new(), worker.generate(request).unwrap());
+pub(crate) fn answer(mut generation: Generation) -> String {
+    let mut text = String::new();
     while let Some(chunk) = generation.blocking_next() {
         if let Chunk::Text(more) = chunk.unwrap() {
             text.push_str(&more);
