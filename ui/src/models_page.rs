@@ -145,7 +145,7 @@ pub(crate) fn ModelsPage() -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(
         move || {
             looks.update_value(|looks| *looks = looks.wrapping_add(1));
-            if is_busy() || looks.get_value() % SELDOM == 0 {
+            if is_busy() || looks.get_value().is_multiple_of(SELDOM) {
                 models.load();
             }
         },
