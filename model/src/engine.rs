@@ -8,13 +8,14 @@ mod session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
+use ort::session::{IoBinding, SessionInputValue, SessionInputs};
 use ort::value::Tensor;
 
 use crate::adapter::{Adapter, NOBODY};
 use crate::artifact::Artifact;
 use crate::device::{DeviceReport, Provider};
 use crate::generate::kv_cache::KvCache;
+use crate::native::weights::MappedSession;
 use crate::runtime::Runtime;
 use adapted::Worn;
 use graph::Graph;
@@ -28,7 +29,7 @@ pub const PREFILL_CHUNK: usize = 64;
 /// A graph, its caches, and the tokens in them.
 #[derive(Debug)]
 pub struct Engine {
-    session: Session,
+    session: MappedSession,
     graph: Graph,
     worn: Worn,
     pool: Pool<KvCache>,
@@ -342,6 +343,7 @@ impl Engine {
             return Err(error);
         }
         self.pool.fed(tokens);
+        self.session.has_read(tokens.len());
         Ok(())
     }
 

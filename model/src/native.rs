@@ -1,5 +1,8 @@
-//! The only file with unsafe code: two questions to ONNX Runtime that have no safe call yet.
-#![expect(unsafe_code, reason = "ONNX Runtime's C interface")]
+//! The only place with unsafe code: two questions to ONNX Runtime that have no safe call yet, and files that are mapped into
+//! memory.
+#![expect(unsafe_code, reason = "ONNX Runtime's C interface, and the system's memory maps")]
+pub(crate) mod weights;
+
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::path::Path;
