@@ -1,6 +1,7 @@
-//! The only place with unsafe code: two questions to ONNX Runtime that have no safe call yet, and files that are mapped into
-//! memory.
-#![expect(unsafe_code, reason = "ONNX Runtime's C interface, and the system's memory maps")]
+//! The only place with unsafe code: two questions to ONNX Runtime that have no safe call yet, and memory: files
+//! that are mapped, the size of pages.
+#![expect(unsafe_code, reason = "ONNX Runtime's C interface, and the system's of memory")]
+pub(crate) mod huge;
 pub(crate) mod weights;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::{Component, Path};
 
+use super::huge;
 use memmap2::Mmap;
 use ort::AsPointer;
 use ort::session::Session;
@@ -41,6 +42,7 @@ impl MappedSession {
         places: &[String],
         minor: u32,
     ) -> Result<Self, ort::Error> {
+        let before = huge::full_blocks();
         let files = match map(graph, places) {
             Ok(files) if minor >= BORROWS_SINCE && !files.is_empty() => files,
             _ => Vec::new(),
@@ -66,6 +68,7 @@ impl MappedSession {
             tokens: None,
         };
         opened.give_back();
+        huge::enlarge_since(&before);
         Ok(opened)
     }
 
