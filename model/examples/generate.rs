@@ -1,7 +1,7 @@
 //! Asks the model in the cache one question and says how fast it was; `--json` for programs that measure.
 //!
 //!   cargo run --release -p model --example generate -- "Continue this text: …" [--max 64] [--repeat 3]
-//!       [--threads N] [--spin] [--prefix "Answer begins"] [--model FOLDER] [--variant q8] [--json]
+//!       [--threads N] [--spin MICROSECONDS] [--prefix "Answer begins"] [--model FOLDER] [--variant q8] [--json]
 #![expect(
     clippy::print_stdout,
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ struct Arguments {
     max: usize,
     repeat: usize,
     threads: usize,
-    spin: bool,
+    spin_us: Option<u32>,
     json: bool,
 }
 
@@ -46,7 +46,7 @@ fn arguments() -> Result<Arguments> {
             "--prefix" => found.prefix = Some(value()?),
             "--model" => found.folder = Some(value()?),
             "--variant" => found.variant = Some(value()?),
-            "--spin" => found.spin = true,
+            "--spin" => found.spin_us = Some(value()?.parse()?),
             "--json" => found.json = true,
             _ if word.starts_with("--") => bail!("unknown option {word}"),
             _ => found.prompt = word,
@@ -67,10 +67,11 @@ fn main() -> Result<()> {
         .map_or(places.model, std::path::PathBuf::from);
     let runtime = Runtime::load(&places.runtime)?;
     let artifact = Artifact::open_variant(&folder, arguments.variant.as_deref())?;
+    let usual = EngineOptions::default();
     let options = EngineOptions {
         threads: arguments.threads,
-        spin: arguments.spin,
-        ..EngineOptions::default()
+        spin_us: arguments.spin_us.unwrap_or(usual.spin_us),
+        ..usual
     };
     let worker = Worker::spawn(&runtime, artifact, options)?;
     let info = worker.info();

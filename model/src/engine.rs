@@ -1,8 +1,10 @@
 //! One loaded decoder graph with its cache: tokens in, scores of the next token out.
 mod adapted;
+mod batch;
 pub mod graph;
 mod options;
 pub(crate) mod pool;
+mod seat;
 mod session;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use adapted::Worn;
 use graph::Graph;
 pub use options::{CachePlan, EngineError, EngineOptions, LoadError};
 use pool::{Place, Pool};
+pub use seat::Seat;
 
 /// Tokens of a prompt that are read in one run. Between runs a cancelled request is noticed; larger runs are
 /// hardly faster (measured: 64 tokens 2.4, 512 tokens 2.6 CPU milliseconds per token).
@@ -33,6 +36,10 @@ pub struct Engine {
     graph: Graph,
     worn: Worn,
     pool: Pool<KvCache>,
+    /// Those that are answered together.
+    batch: Option<batch::Batch>,
+    /// Whether that works; tried when it is wanted first.
+    together: Option<bool>,
     capacity: usize,
     device: DeviceReport,
     /// The bindings for one token and for drafts, by their length: they are used again and again.
@@ -85,6 +92,8 @@ impl Engine {
             graph,
             worn,
             pool: Pool::new(cache, token_bytes, options.kept_bytes),
+            batch: None,
+            together: None,
             capacity,
             device: opened.report,
             steps: Vec::new(),
@@ -113,22 +122,7 @@ impl Engine {
         self.reset().map_err(words)?;
         let (first, rest) = tokens.split_at(tokens.len() / 2);
         self.feed(first).map_err(words)?;
-        let parts = self.feed(rest).map_err(words)?;
-        let (least, most) = whole.iter().fold((f32::MAX, f32::MIN), |(least, most), score| {
-            (least.min(*score), most.max(*score))
-        });
-        let apart = whole
-            .iter()
-            .zip(parts)
-            .fold(0f32, |apart, (a, b)| apart.max((a - b).abs()));
-        // NaN must not pass for equal
-        if apart <= (most - least) * TRIAL_TOLERANCE {
-            Ok(())
-        } else {
-            Err(format!(
-                "two runs differ from one by {apart} in scores from {least} to {most}"
-            ))
-        }
+        same(&whole, self.feed(rest).map_err(words)?)
     }
 
     /// Tokens that the context holds.
@@ -186,11 +180,13 @@ impl Engine {
                 self.pool.turn_to(index);
                 self.reset()?;
             }
-            Place::New => {
-                let allocator = session::cache_allocator(&self.session, self.device.provider);
-                let in_place = self.is_in_place();
-                self.pool
-                    .add(KvCache::new(&self.graph.cache, allocator, in_place)?);
+            Place::New => self.add_cache()?,
+            Place::Copied(from) => {
+                let copies = self.is_in_place() && self.pool.active().cache.copies();
+                self.add_cache()?;
+                if copies {
+                    self.copy_beginning(from, prompt)?;
+                }
             }
         }
         Ok(pool::common(self.reusable(), prompt))
@@ -222,7 +218,8 @@ impl Engine {
     /// Bytes of keys and values that are kept.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
-        self.pool.bytes()
+        let together = self.batch.as_ref().map_or(0, batch::Batch::room);
+        self.pool.bytes() + together * self.graph.token_bytes()
     }
 
     /// The tokens in the cache.
@@ -281,8 +278,11 @@ impl Engine {
         }
         match kept.cache.truncate(keep) {
             Ok(left) => {
-                kept.tokens.truncate(left);
-                kept.read = kept.read.min(left);
+                kept.cut(left);
+                let seat = kept.seat();
+                if let Some(batch) = &mut self.batch {
+                    batch.rewound(seat, left);
+                }
                 Ok(left)
             }
             Err(error) => {
@@ -298,6 +298,9 @@ impl Engine {
     /// When an empty cache cannot be allocated.
     pub fn reset(&mut self) -> Result<(), EngineError> {
         self.steps.clear();
+        if let Some(batch) = &mut self.batch {
+            batch.rewound(self.pool.active().seat(), 0);
+        }
         Ok(self.pool.forget().clear()?)
     }
 
@@ -344,6 +347,10 @@ impl Engine {
         }
         self.pool.fed(tokens);
         self.session.has_read(tokens.len());
+        if let Some(batch) = &mut self.batch {
+            let kept = self.pool.active();
+            batch.fed_alone(kept.seat(), kept.tokens.len());
+        }
         Ok(())
     }
 
@@ -454,6 +461,25 @@ impl Engine {
             cache.put(value);
         }
         Ok(())
+    }
+}
+
+/// Whether two ways to the same scores agree; if not, how far they are apart, in words.
+fn same(scores: &[f32], others: &[f32]) -> Result<(), String> {
+    let (least, most) = scores.iter().fold((f32::MAX, f32::MIN), |(least, most), score| {
+        (least.min(*score), most.max(*score))
+    });
+    let apart = scores
+        .iter()
+        .zip(others)
+        .fold(0f32, |apart, (a, b)| apart.max((a - b).abs()));
+    // NaN must not pass for equal
+    if others.len() == scores.len() && apart <= (most - least) * TRIAL_TOLERANCE {
+        Ok(())
+    } else {
+        Err(format!(
+            "two ways to the same scores differ by {apart} in scores from {least} to {most}"
+        ))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Text generation as callers see it: a request in, a stream of text out.
+pub(crate) mod answer;
 pub mod confidence;
 pub(crate) mod guide;
+pub(crate) mod job;
 pub mod kv_cache;
 pub(crate) mod lookup;
 pub(crate) mod pace;
-pub(crate) mod run;
 pub mod sampler;
 pub mod shape;
 pub mod steps;

@@ -1,11 +1,11 @@
 //! The thread that owns a loaded model. Everybody else puts requests in its queue.
 mod adapted;
+mod desk;
 mod measure;
 mod priority;
 mod queue;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -18,16 +18,18 @@ use crate::chat_template::ChatTemplate;
 use crate::device::DeviceReport;
 use crate::engine::pool::common;
 use crate::engine::{Engine, EngineOptions, LoadError};
+use crate::generate::answer::Surroundings;
 use crate::generate::guide::{Grammars, Guide};
+use crate::generate::job::{Job, Prompt, Ticket};
 use crate::generate::pace::PaceKeeper;
-use crate::generate::run::{self, Job, Prompt, Ticket};
-use crate::generate::stream::{Generation, GenerationSender};
+use crate::generate::stream::Generation;
 use crate::generate::{GenerateError, GenerateRequest, Generator, Pace, Turn};
 use crate::info::ModelInfo;
 use crate::runtime::Runtime;
 use crate::tokenizer::TextTokenizer;
 use adapted::{Adapters, Graphs};
-use measure::{draft_cost, measure};
+use desk::Desk;
+use measure::{draft_cost, measure, row_cost};
 use queue::{Queue, Refused, Waiting};
 
 /// A loaded model. Cheap to clone; when the last clone is dropped the running generation ends with
@@ -148,19 +150,18 @@ impl Worker {
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 drop(loaded);
-                let draft_cost = draft_cost(engine.device().provider);
-                let mut graphs = Graphs::new(engine, &runtime, &artifact, &options);
-                while let Some(job) = queue.pop() {
-                    let Some(engine) = graphs.of(&job) else { continue };
-                    serve(engine, &job, || run::Surroundings {
-                        tokenizer: &tokenizer,
-                        end_tokens: &end_tokens,
-                        ending: &ending,
-                        pace: &pace,
-                        draft_cost: options.drafts.then_some(draft_cost),
-                    });
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).note(engine);
-                }
+                let provider = engine.device().provider;
+                let graphs = Graphs::new(engine, &runtime, &artifact, &options);
+                let around = Surroundings {
+                    tokenizer: &tokenizer,
+                    end_tokens: &end_tokens,
+                    ending: &ending,
+                    pace: &pace,
+                    draft_cost: options.drafts.then_some(draft_cost(provider)),
+                    row_cost: row_cost(provider),
+                };
+                let note = |engine: &Engine| kept.lock().unwrap_or_else(PoisonError::into_inner).note(engine);
+                Desk::new(graphs, &around, options.together, &note).serve(&queue);
             }
         };
         let thread = std::thread::Builder::new()
@@ -382,42 +383,4 @@ fn info_of(
         "model loaded"
     );
     info
-}
-
-/// Runs one job. After a panic the cache is empty and the next job runs.
-fn serve<'a>(engine: &mut Engine, job: &Job, around: impl FnOnce() -> run::Surroundings<'a>) {
-    let calm = guard(&job.reader, || run::run(engine, job, &around()));
-    if !calm && let Err(error) = engine.reset() {
-        tracing::error!(%error, "the cache could not be emptied");
-    }
-}
-
-/// Runs something; a panic becomes an error for the reader. Returns whether there was none.
-fn guard(reader: &GenerationSender, body: impl FnOnce()) -> bool {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(body)) else {
-        return true;
-    };
-    let words = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("it panicked without words");
-    tracing::error!(words, "a generation panicked");
-    let _ = reader.blocking_send(Err(GenerateError::Failed(words.to_owned()))); // it may have left
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_an_error_for_its_reader() {
-        let (reader, mut generation) = Generation::channel(4);
-        assert!(guard(&reader, || ()));
-        assert!(!guard(&reader, || panic!("the {} broke", "graph")));
-        drop(reader);
-        let error = generation.blocking_next().unwrap().unwrap_err();
-        assert_eq!(error.to_string(), "the model failed: the graph broke");
-    }
 }

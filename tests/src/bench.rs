@@ -16,3 +16,4 @@ pub mod relay;
 pub mod report;
 pub mod server;
 pub mod stats;
+pub mod together;

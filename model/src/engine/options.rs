@@ -10,10 +10,14 @@ pub struct EngineOptions {
     pub devices: Vec<Provider>,
     /// Tokens that prompt and answer may have together; the model's own limit if that is less.
     pub context: usize,
-    /// Whether idle threads spin. Faster on a machine that does nothing else, much slower on a busy one.
-    pub spin: bool,
-    /// Requests that may wait while one runs.
+    /// Microseconds that a thread looks for work before it sleeps. Between two nodes of a graph there is work again after a
+    /// few; to be woken takes longer than that. ONNX Runtime's own habit, to look for long, is much slower on a busy machine.
+    pub spin_us: u32,
+    /// Requests that may wait while others run.
     pub queue: usize,
+    /// Requests that are answered at the same time, at most; what somebody waits for while typing may be two more. Only as many
+    /// as `kept_bytes` has room for, but always one.
+    pub together: usize,
     /// Bytes of keys and values that are kept of earlier requests, so that the next one of the same document is read
     /// from where it changed. The running request's are kept whatever the number.
     pub kept_bytes: usize,
@@ -48,8 +52,9 @@ impl Default for EngineOptions {
             threads: 0,
             devices: Provider::PREFERRED.to_vec(),
             context: 4096,
-            spin: false,
+            spin_us: 50,
             queue: 16,
+            together: 4,
             kept_bytes: 256 << 20,
             drafts: true,
             cache: CachePlan::default(),

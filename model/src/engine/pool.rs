@@ -1,23 +1,46 @@
-//! The caches of the last requests. A document's next request begins almost as its last one did, so what was read for that
-//! is kept, within a bound of bytes, and the least recently used goes first.
+//! The caches of the requests that run and of the last ones. A document's next request begins almost as its last one did, so
+//! what was read for that is kept, within a bound of bytes, and the least recently used goes first.
+use super::seat::Seat;
+
 /// More are not kept however small they are: each has its place in the search for the longest common beginning.
 const MOST: usize = 16;
+
+/// Fewer tokens are read again rather than copied.
+const FEWEST_COPIED: usize = 16;
+
+/// The seat of a cache that is not taken.
+const NOBODY: Seat = Seat(0);
 
 /// One cache and the tokens in it.
 #[derive(Debug)]
 pub(super) struct Kept<C> {
+    seat: Seat,
+    /// A request runs in it: it is not given to others, and stays.
+    taken: bool,
+    /// It has not what `tokens` says, because a copy failed.
+    pub(super) lost: bool,
     pub(super) cache: C,
     pub(super) tokens: Vec<u32>,
     /// How many of `tokens`, from the start, were read in runs of several tokens.
     pub(super) read: usize,
     /// Tokens that it has memory for.
-    room: usize,
+    pub(super) room: usize,
     used: u64,
     /// Whose it is: keys and values are never reused under another adapter.
     owner: u64,
 }
 
 impl<C> Kept<C> {
+    pub(super) const fn seat(&self) -> Seat {
+        self.seat
+    }
+
+    /// Forgets what follows the first `keep` tokens.
+    pub(super) fn cut(&mut self, keep: usize) {
+        self.tokens.truncate(keep);
+        self.read = self.read.min(keep);
+    }
+
     /// The tokens at its start that another prompt may reuse.
     pub(super) fn reusable(&self) -> &[u32] {
         self.tokens.get(..self.read).unwrap_or_default()
@@ -29,6 +52,8 @@ impl<C> Kept<C> {
 pub(super) enum Place {
     /// A cache that begins as the prompt does.
     Kept(usize),
+    /// One more, which begins with a copy of what another has, because a request runs in that.
+    Copied(usize),
     /// A cache whose tokens are to be forgotten.
     Emptied(usize),
     /// One more.
@@ -40,6 +65,7 @@ pub(super) enum Place {
 pub(super) struct Pool<C> {
     kept: Vec<Kept<C>>,
     active: usize,
+    seats: u64,
     clock: u64,
     token_bytes: usize,
     limit: usize,
@@ -52,6 +78,7 @@ impl<C> Pool<C> {
         let mut pool = Self {
             kept: Vec::new(),
             active: 0,
+            seats: 0,
             clock: 0,
             token_bytes,
             limit,
@@ -76,6 +103,68 @@ impl<C> Pool<C> {
     )]
     pub(super) fn active_mut(&mut self) -> &mut Kept<C> {
         &mut self.kept[self.active]
+    }
+
+    /// The seat of the one in use, which is taken now.
+    pub(super) fn take_seat(&mut self) -> Seat {
+        self.seats += 1;
+        let seat = Seat(self.seats);
+        let kept = self.active_mut();
+        (kept.taken, kept.seat) = (true, seat);
+        seat
+    }
+
+    pub(super) fn is_taken(&self, seat: Seat) -> bool {
+        self.at(seat).is_some_and(|kept| kept.taken)
+    }
+
+    pub(super) fn is_taken_for(&self, seat: Seat, owner: u64) -> bool {
+        self.at(seat)
+            .is_some_and(|kept| kept.taken && kept.owner == owner)
+    }
+
+    /// Bytes that may be kept.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Turns to a seat; returns whether another one was in use before. `None`: there is no such seat.
+    pub(super) fn sit(&mut self, seat: Seat) -> Option<bool> {
+        let index = self.kept.iter().position(|kept| kept.seat == seat)?;
+        let other = index != self.active;
+        self.owner = self.kept.get(index).map_or(self.owner, |kept| kept.owner);
+        self.turn_to(index);
+        Some(other)
+    }
+
+    /// Nobody runs there any more.
+    pub(super) fn leave(&mut self, seat: Seat) {
+        if let Some(kept) = self.at_mut(seat) {
+            kept.taken = false;
+            kept.seat = NOBODY;
+            if kept.lost {
+                kept.cut(0);
+                kept.lost = false;
+            }
+        }
+        self.make_way(); // what is over the limit may go now
+    }
+
+    /// The one at a seat.
+    pub(super) fn at(&self, seat: Seat) -> Option<&Kept<C>> {
+        self.kept.iter().find(|kept| kept.seat == seat)
+    }
+
+    pub(super) fn at_mut(&mut self, seat: Seat) -> Option<&mut Kept<C>> {
+        self.kept.iter_mut().find(|kept| kept.seat == seat)
+    }
+
+    /// The cache of one, and the one in use.
+    pub(super) fn pair(&mut self, from: usize) -> Option<(&Kept<C>, &mut Kept<C>)> {
+        match self.kept.get_disjoint_mut([from, self.active]) {
+            Ok([from, active]) => Some((from, active)),
+            Err(_) => None,
+        }
     }
 
     /// Reads prompts for somebody else from now on.
@@ -129,7 +218,10 @@ impl<C> Pool<C> {
 
     /// What each of the owner's can be reused for.
     pub(super) fn contents(&self) -> Vec<Vec<u32>> {
-        let own = self.kept.iter().filter(|kept| kept.owner == self.owner);
+        let own = self
+            .kept
+            .iter()
+            .filter(|kept| kept.owner == self.owner && !kept.taken);
         own.map(|kept| kept.reusable().to_vec()).collect()
     }
 
@@ -146,12 +238,17 @@ impl<C> Pool<C> {
         if let Some((common, _, index, read)) = best
             && (common * 2 >= read || common * 2 >= prompt.len())
         {
-            return Place::Kept(index);
+            match self.kept.get(index) {
+                Some(kept) if !kept.taken => return Place::Kept(index),
+                Some(_) if common >= FEWEST_COPIED => return Place::Copied(index),
+                _ => {}
+            }
         }
         let oldest = self
             .kept
             .iter()
             .enumerate()
+            .filter(|(_, kept)| !kept.taken)
             .min_by_key(|(_, kept)| (!kept.tokens.is_empty(), kept.used));
         match oldest {
             Some((index, kept)) if kept.tokens.is_empty() => Place::Emptied(index),
@@ -171,12 +268,17 @@ impl<C> Pool<C> {
         let (clock, owner) = (self.clock, self.owner);
         let active = self.active_mut();
         (active.used, active.owner) = (clock, owner);
+        self.make_way();
+    }
+
+    /// Drops the least recently used, until all fit.
+    fn make_way(&mut self) {
         while self.kept.len() > 1 && self.bytes() > self.limit {
             let oldest = self
                 .kept
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| *index != self.active)
+                .filter(|(index, kept)| *index != self.active && !kept.taken)
                 .min_by_key(|(_, kept)| kept.used)
                 .map(|(index, _)| index);
             let Some(oldest) = oldest else { return };
@@ -188,6 +290,9 @@ impl<C> Pool<C> {
     /// Adds one and takes it into use.
     pub(super) fn add(&mut self, cache: C) {
         self.kept.push(Kept {
+            seat: NOBODY,
+            taken: false,
+            lost: false,
             cache,
             tokens: Vec::new(),
             read: 0,
@@ -220,6 +325,7 @@ mod tests {
                 pool.active_mut().tokens.clear();
                 pool.active_mut().read = 0;
             }
+            Place::Copied(_) => panic!("nobody runs"),
             Place::New => pool.add(()),
         }
         let reused = common(pool.active().reusable(), prompt);
@@ -276,6 +382,26 @@ mod tests {
         assert_eq!(read(&mut pool, &a), 110);
         pool.set_owner(0);
         assert_eq!(read(&mut pool, &a), 0);
+    }
+
+    #[test]
+    fn what_somebody_runs_in_is_left_alone_and_copied() {
+        let mut pool = pool(250);
+        let a = document(1, 100);
+        read(&mut pool, &a);
+        let seat = pool.take_seat();
+        assert_eq!(pool.place(&a), Place::Copied(0));
+        assert!(pool.contents().is_empty(), "nobody can have it now");
+        for number in 2..=5 {
+            read(&mut pool, &document(number, 100));
+        }
+        assert_eq!(pool.at(seat).map(|kept| kept.tokens.len()), Some(110), "it stays");
+        assert_eq!(pool.sit(seat), Some(true));
+        assert_eq!(pool.sit(seat), Some(false));
+        pool.leave(seat);
+        assert_eq!(pool.sit(seat), None, "it is nobody's now");
+        assert_eq!(read(&mut pool, &a), 110);
+        assert_ne!(pool.take_seat(), seat);
     }
 
     #[test]

@@ -85,7 +85,11 @@ fn builder(runtime: &Runtime, options: &EngineOptions) -> Result<SessionBuilder,
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.thread_count())?
         .with_inter_threads(1)?
-        .with_intra_op_spinning(options.spin)?
+        .with_intra_op_spinning(options.spin_us > 0)?
+        .with_config_entry(
+            "session.intra_op.spin_duration_us",
+            options.spin_us.max(1).to_string(),
+        )?
         // what the report is made of
         .with_config_entry("session.record_ep_graph_assignment_info", "1")?
         // A plan is kept for each shape of the inputs for ever, and the mask's is another one with every token; plans

@@ -1,14 +1,22 @@
 //! Keys and values of the tokens read so far: buffers that runs write into, or tensors that every run returns anew.
+use std::ops::Range;
+
 use ort::memory::Allocator;
 use ort::session::IoBinding;
-use ort::value::{DynTensor, DynValue, TensorElementType as Element, TensorValueTypeMarker, Value};
+use ort::value::{
+    DynTensor, DynValue, PrimitiveTensorElementType, TensorElementType as Element, TensorValueTypeMarker, Value,
+};
 
 use crate::engine::graph::CacheSlot;
 
 /// Room in place is made for so many more tokens at a time.
-const ROOM: usize = 128;
+pub(crate) const ROOM: usize = 128;
 
-/// The cache of one engine.
+fn to_usize(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
+
+/// The cache of one request, or of several that are answered together: a row for each.
 ///
 /// In place: past and present are the same buffer, as graphs with GroupQueryAttention allow; cutting it costs nothing.
 /// Its room follows what is read: a buffer for the whole context would cost its memory from the start, and every step
@@ -18,6 +26,7 @@ const ROOM: usize = 128;
 pub struct KvCache {
     slots: Vec<CacheSlot>,
     allocator: Allocator,
+    rows: usize,
     storage: Storage,
 }
 
@@ -40,11 +49,12 @@ impl Storage {
 }
 
 impl KvCache {
-    /// An empty cache, in place or growing.
+    /// An empty cache of one row, in place or growing.
     pub(crate) fn new(slots: &[CacheSlot], allocator: Allocator, in_place: bool) -> Result<Self, ort::Error> {
         let mut cache = Self {
             slots: slots.to_vec(),
             allocator,
+            rows: 1,
             storage: Storage::Growing(Vec::new()),
         };
         if in_place {
@@ -52,6 +62,16 @@ impl KvCache {
         }
         cache.clear()?;
         Ok(cache)
+    }
+
+    /// An empty cache in place, of so many rows.
+    pub(crate) fn of_rows(slots: &[CacheSlot], allocator: Allocator, rows: usize) -> Self {
+        Self {
+            slots: slots.to_vec(),
+            allocator,
+            rows,
+            storage: Storage::EMPTY,
+        }
     }
 
     pub(crate) const fn is_in_place(&self) -> bool {
@@ -70,7 +90,7 @@ impl KvCache {
         DynTensor::new(
             &self.allocator,
             slot.element,
-            [1i64, slot.heads, tokens as i64, slot.dim],
+            [self.rows as i64, slot.heads, tokens as i64, slot.dim],
         )
     }
 
@@ -106,10 +126,47 @@ impl KvCache {
         Ok(true)
     }
 
+    /// Copies tokens of a row of another cache to a row of this one. Both are in place and have room for them.
+    pub(crate) fn copy_tokens(
+        &mut self,
+        row: usize,
+        from: &Self,
+        from_row: usize,
+        tokens: Range<usize>,
+    ) -> Result<(), ort::Error> {
+        let short = || ort::Error::new("the cache is shorter than thought");
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let (room, from_room) = (self.room(), from.room());
+        let (
+            Storage::InPlace { tensors: to, .. },
+            Storage::InPlace {
+                tensors: from_tensors,
+                ..
+            },
+        ) = (&mut self.storage, &from.storage)
+        else {
+            return Err(short());
+        };
+        for ((slot, to), from) in self.slots.iter().zip(to).zip(from_tensors) {
+            let (heads, dim) = (to_usize(slot.heads), to_usize(slot.dim));
+            let pieces = (0..heads).map(|head| {
+                let start = |row: usize, room: usize| ((row * heads + head) * room + tokens.start) * dim;
+                (start(row, room), start(from_row, from_room))
+            });
+            copy_pieces(slot.element, to, from, pieces, tokens.len() * dim)?;
+        }
+        Ok(())
+    }
+
     /// Whether its numbers can be copied here.
-    fn copies(&self) -> bool {
+    pub(crate) fn copies(&self) -> bool {
         self.allocator.memory_info().is_cpu_accessible()
-            && self.slots.iter().all(|slot| slot.element == Element::Float32)
+            && self
+                .slots
+                .iter()
+                .all(|slot| matches!(slot.element, Element::Float32 | Element::Float16))
     }
 
     /// A tensor with room for so many tokens that begins with the first `keep` of another.
@@ -121,22 +178,10 @@ impl KvCache {
         room: usize,
     ) -> Result<DynTensor, ort::Error> {
         let mut tensor = self.tensor(slot, room)?;
-        let (shape, from) = from.try_extract_tensor::<f32>()?;
-        let before = shape
-            .get(2)
-            .and_then(|tokens| usize::try_from(*tokens).ok())
-            .unwrap_or(0);
-        let dim = usize::try_from(slot.dim).unwrap_or(0);
-        let (_, to) = tensor.try_extract_tensor_mut::<f32>()?;
-        for (to, from) in to
-            .chunks_mut((room * dim).max(1))
-            .zip(from.chunks((before * dim).max(1)))
-        {
-            let (Some(to), Some(from)) = (to.get_mut(..keep * dim), from.get(..keep * dim)) else {
-                return Err(ort::Error::new("the cache is shorter than thought"));
-            };
-            to.copy_from_slice(from);
-        }
+        let before = from.shape().get(2).copied().map_or(0, to_usize);
+        let dim = to_usize(slot.dim);
+        let pieces = (0..self.rows * to_usize(slot.heads)).map(|head| (head * room * dim, head * before * dim));
+        copy_pieces(slot.element, &mut tensor, from, pieces, keep * dim)?;
         Ok(tensor)
     }
 
@@ -200,4 +245,38 @@ impl KvCache {
             values.push(value);
         }
     }
+}
+
+/// Copies `length` numbers for each of the places, (in `to`, in `from`).
+fn copy_pieces<T: TensorValueTypeMarker + ?Sized>(
+    element: Element,
+    to: &mut DynTensor,
+    from: &Value<T>,
+    pieces: impl Iterator<Item = (usize, usize)>,
+    length: usize,
+) -> Result<(), ort::Error> {
+    match element {
+        Element::Float16 => copy_numbers::<half::f16, T>(to, from, pieces, length),
+        _ => copy_numbers::<f32, T>(to, from, pieces, length),
+    }
+}
+
+fn copy_numbers<N: PrimitiveTensorElementType + Copy, T: TensorValueTypeMarker + ?Sized>(
+    to: &mut DynTensor,
+    from: &Value<T>,
+    pieces: impl Iterator<Item = (usize, usize)>,
+    length: usize,
+) -> Result<(), ort::Error> {
+    let (_, from) = from.try_extract_tensor::<N>()?;
+    let (_, to) = to.try_extract_tensor_mut::<N>()?;
+    for (place, source) in pieces {
+        let (Some(to), Some(from)) = (
+            to.get_mut(place..place + length),
+            from.get(source..source + length),
+        ) else {
+            return Err(ort::Error::new("the cache is shorter than thought"));
+        };
+        to.copy_from_slice(from);
+    }
+    Ok(())
 }

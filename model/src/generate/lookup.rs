@@ -83,6 +83,15 @@ struct Source {
     from: usize,
 }
 
+/// A draft that may be tried.
+#[derive(Debug, Clone, Copy)]
+struct Best {
+    source: Source,
+    length: usize,
+    /// Runs that it is expected to save.
+    gain: f32,
+}
+
 /// Finds drafts in what was read and written.
 #[derive(Debug)]
 pub(crate) struct Lookup {
@@ -123,23 +132,34 @@ impl Lookup {
 
     /// What may follow, at most `most` tokens; empty when nothing is known or worth trying. [`Self::judge`] it.
     pub(crate) fn draft(&mut self, most: usize) -> &[u32] {
-        self.drawn = None;
-        let Some(source) = self.longest().or_else(|| self.near()) else {
-            return &[];
-        };
+        let best = self.best(most);
+        self.drawn = best.map(|best| best.source);
+        best.and_then(|Best { source, length, .. }| self.text.get(source.from..source.from + length))
+            .unwrap_or_default()
+    }
+
+    /// Tokens that a step is expected to bring for the cost of one, if it tries the draft that there is; 1 if there is none.
+    pub(crate) fn promise(&self, most: usize) -> f32 {
+        self.best(most).map_or(1.0, |Best { length, gain, .. }| {
+            let cost = (length as f32).mul_add(self.cost, 1.0);
+            (cost + gain) / cost
+        })
+    }
+
+    /// The draft that is expected to save most, if it saves enough.
+    fn best(&self, most: usize) -> Option<Best> {
+        let source = self.longest().or_else(|| self.near())?;
         let most = most.min(self.text.len() - source.from);
-        let best = LENGTHS
+        LENGTHS
             .into_iter()
             .filter(|length| *length <= most)
-            .map(|length| (length, self.gain(source.kind, length)))
-            .max_by(|a, b| a.1.total_cmp(&b.1));
-        let Some((length, _)) = best.filter(|(_, gain)| *gain > LEAST_GAIN) else {
-            return &[];
-        };
-        self.drawn = Some(source);
-        self.text
-            .get(source.from..source.from + length)
-            .unwrap_or_default()
+            .map(|length| Best {
+                source,
+                length,
+                gain: self.gain(source.kind, length),
+            })
+            .max_by(|a, b| a.gain.total_cmp(&b.gain))
+            .filter(|best| best.gain > LEAST_GAIN)
     }
 
     /// Runs that a draft of so many tokens is expected to save.
@@ -227,6 +247,7 @@ mod tests {
             assert!(lookup.draft(8).is_empty(), "three may be chance");
         }
         lookup.push(4);
+        assert!((1.1..1.6).contains(&lookup.promise(8)), "{}", lookup.promise(8));
         assert_eq!(lookup.draft(8), [5], "a short one at first");
         lookup.judge(1, 1, false);
         lookup.push(5);
@@ -238,6 +259,8 @@ mod tests {
             lookup.push(token);
         }
         assert_eq!(lookup.draft(20), [9, 10, 11, 12, 13, 1, 2], "it goes well");
+        assert!((1.8..4.0).contains(&lookup.promise(20)), "{}", lookup.promise(20));
+        assert_eq!(lookup.promise(0), 1.0, "nothing more is wanted");
     }
 
     #[test]

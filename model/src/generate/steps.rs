@@ -41,6 +41,10 @@ struct Ahead {
 /// Tokens that a grammar forces, at most, in one draft.
 const FORCED: usize = 12;
 
+fn no_numbers() -> EngineError {
+    EngineError::Run(ort::Error::new("the model returned scores that are no numbers"))
+}
+
 impl Steps {
     /// The steps after a prompt. `draft_cost`: what a token more in a run costs, as a share of a run of one; without it no
     /// draft is tried. `guide`: what holds the answer to a shape.
@@ -80,14 +84,63 @@ impl Steps {
     /// The next token.
     pub(crate) fn choose(&mut self, engine: &mut Engine) -> Result<Choice, EngineError> {
         let choice = self.choose_allowed(engine)?;
+        self.chose(choice)
+    }
+
+    /// The next token, from scores of a run for several requests. `None`: the best two are too near each other, and the token
+    /// before is to be fed alone. Not while there is a draft: see [`Self::drop_draft`].
+    pub(crate) fn choose_from(&mut self, scores: &[f32]) -> Result<Option<Choice>, EngineError> {
+        let allowed = match &mut self.guide {
+            Some(guide) => Some(guide.allowed().map_err(EngineError::Shape)?),
+            None => None,
+        };
+        let choice = self
+            .sampler
+            .choose_among(scores, allowed)
+            .ok_or_else(no_numbers)?;
+        if choice.margin < NEAR_TIE {
+            self.sampler.take_back();
+            return Ok(None);
+        }
+        self.chose(choice).map(Some)
+    }
+
+    fn chose(&mut self, choice: Choice) -> Result<Choice, EngineError> {
+        if let Some(lookup) = &mut self.lookup {
+            lookup.push(choice.token);
+        }
         if let Some(guide) = &mut self.guide {
             guide.take(choice.token).map_err(EngineError::Shape)?;
         }
         Ok(choice)
     }
 
+    /// Whether the scores after this token, which was chosen, are there already.
+    pub(crate) fn is_ahead(&self, token: u32) -> bool {
+        let follows = |ahead: &Ahead| ahead.run.get(ahead.right + 1) == Some(&token);
+        self.ahead.as_ref().is_some_and(follows)
+    }
+
+    pub(crate) const fn has_draft(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Leaves off what was drafted: the next token is fed together with others'.
+    pub(crate) fn drop_draft(&mut self, engine: &mut Engine) -> Result<(), EngineError> {
+        if let Some(ahead) = &self.ahead {
+            engine.rewind(ahead.base + ahead.right + 1)?;
+            self.end_draft(false);
+        }
+        Ok(())
+    }
+
+    /// Tokens that the next step alone is expected to bring for the cost of one, if `more` are to follow.
+    pub(crate) fn promise(&self, more: usize) -> f32 {
+        let lookup = self.lookup.as_ref();
+        lookup.map_or(1.0, |lookup| lookup.promise(more.saturating_sub(1)))
+    }
+
     fn choose_allowed(&mut self, engine: &mut Engine) -> Result<Choice, EngineError> {
-        let none = || EngineError::Run(ort::Error::new("the model returned scores that are no numbers"));
         let allowed = match &mut self.guide {
             Some(guide) => Some(guide.allowed().map_err(EngineError::Shape)?),
             None => None,
@@ -96,12 +149,12 @@ impl Steps {
             return self
                 .sampler
                 .choose_among(engine.scores(), allowed)
-                .ok_or_else(none);
+                .ok_or_else(no_numbers);
         };
         let choice = self
             .sampler
             .choose_among(engine.row(ahead.right), allowed)
-            .ok_or_else(none)?;
+            .ok_or_else(no_numbers)?;
         if choice.margin >= NEAR_TIE {
             return Ok(choice);
         }
@@ -109,16 +162,16 @@ impl Steps {
         let token = ahead.run.get(ahead.right).copied().unwrap_or_default();
         engine.rewind(ahead.base + ahead.right)?;
         let scores = engine.feed(&[token])?;
-        let choice = self.sampler.choose_among(scores, allowed).ok_or_else(none)?;
+        let choice = self
+            .sampler
+            .choose_among(scores, allowed)
+            .ok_or_else(no_numbers)?;
         self.end_draft(true);
         Ok(choice)
     }
 
     /// A token was chosen and `more` are to follow: makes their scores.
     pub(crate) fn go_on(&mut self, engine: &mut Engine, token: u32, more: usize) -> Result<(), EngineError> {
-        if let Some(lookup) = &mut self.lookup {
-            lookup.push(token);
-        }
         if let Some(ahead) = &mut self.ahead {
             if ahead.run.get(ahead.right + 1) == Some(&token) {
                 ahead.right += 1;

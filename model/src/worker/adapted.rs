@@ -7,7 +7,7 @@ use crate::adapter::{Adapter, AdapterError, AdapterId, graph};
 use crate::artifact::Artifact;
 use crate::engine::{Engine, EngineOptions};
 use crate::generate::GenerateError;
-use crate::generate::run::Job;
+use crate::generate::stream::GenerationSender;
 use crate::runtime::Runtime;
 
 /// The adapters that were read.
@@ -91,19 +91,24 @@ impl<'a> Graphs<'a> {
         }
     }
 
-    /// The graph that is to run a job. `None` when there is none: the reader has been told.
-    pub(super) fn of(&mut self, job: &Job) -> Option<&mut Engine> {
-        let Some(adapter) = &job.adapter else {
+    /// The graph that is to run a request. `None` when there is none: the reader has been told.
+    pub(super) fn of(&mut self, adapter: Option<&Adapter>, reader: &GenerationSender) -> Option<&mut Engine> {
+        let Some(adapter) = adapter else {
             return Some(&mut self.plain);
         };
         match self.wearing(adapter) {
             Ok(engine) => Some(engine),
             Err(words) => {
                 tracing::warn!(words, "an adapter cannot be put on");
-                let _ = job.reader.blocking_send(Err(GenerateError::Adapter(words))); // it may have left
+                let _ = reader.blocking_send(Err(GenerateError::Adapter(words))); // it may have left
                 None
             }
         }
+    }
+
+    /// Whether so many requests, the longest with so many tokens, have room at the same time.
+    pub(super) fn has_room_for(&self, requests: usize, longest: usize) -> bool {
+        self.plain.has_room_for(requests, longest)
     }
 
     /// The graph that takes adapters, with this one on. Errors are in words.

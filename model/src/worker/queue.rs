@@ -53,16 +53,19 @@ struct State<T> {
 }
 
 impl<T: Waiting> State<T> {
-    /// Takes out the next.
-    fn next(&mut self) -> Option<T> {
+    /// Takes out the next of those that may be next.
+    fn next(&mut self, may: impl Fn(&T) -> bool) -> Option<T> {
         let last = |item: &T| self.served.get(&item.turn().requester).copied().unwrap_or(0);
+        let mut able = self.items.iter().enumerate().filter(|(_, item)| may(item));
+        let first = able.next()?;
         let next = if self.passed >= MOST_PASSED {
-            0
+            first.0
         } else {
             let order = |(_, item): &(usize, &T)| (Reverse(item.turn().priority), last(item));
-            self.items.iter().enumerate().min_by_key(order)?.0
+            std::iter::once(first).chain(able).min_by_key(order)?.0
         };
-        self.passed = if next == 0 { 0 } else { self.passed + 1 };
+        // who may not be next anyway is not passed over
+        self.passed = if next == first.0 { 0 } else { self.passed + 1 };
         let item = self.items.remove(next)?;
         if self.served.len() >= MOST_REMEMBERED {
             self.served.clear();
@@ -115,11 +118,18 @@ impl<T: Waiting> Queue<T> {
                 return None;
             }
             state.items.retain(|item| !item.is_abandoned());
-            match state.next() {
+            match state.next(|_| true) {
                 Some(item) => return Some(item),
                 None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
+    }
+
+    /// The next that somebody waits for and that may be next, without waiting.
+    pub(super) fn pop_now(&self, may: impl Fn(&T) -> bool) -> Option<T> {
+        let mut state = self.lock();
+        state.items.retain(|item| !item.is_abandoned());
+        state.next(may)
     }
 
     /// Ends the queue; what waits in it is dropped.
@@ -215,6 +225,24 @@ mod tests {
             queue.push(of(n, "ben", Priority::Typing)).unwrap();
         }
         assert_eq!(order(&queue), [3, 4, 5, 6, 1, 7, 8, 9, 2]);
+    }
+
+    #[test]
+    fn who_may_not_be_next_waits_and_is_not_passed_over() {
+        let queue = Queue::new(20);
+        queue.push(of(1, "anna", Priority::Proposal)).unwrap();
+        for n in 2..=9 {
+            queue.push(of(n, "ben", Priority::Typing)).unwrap();
+        }
+        let typing = || {
+            queue
+                .pop_now(|item| item.2.priority == Priority::Typing)
+                .map(|item| item.0)
+        };
+        let first: Vec<_> = (0..6).filter_map(|_| typing()).collect();
+        assert_eq!(first, [2, 3, 4, 5, 6, 7]);
+        assert_eq!(order(&queue), [8, 9, 1]);
+        assert!(typing().is_none(), "and nobody waits");
     }
 
     #[test]

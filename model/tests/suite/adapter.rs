@@ -211,6 +211,19 @@ fn adapters_are_switched_by_request_and_nobody_meets_anothers_cache() {
         assert_eq!(answer(&dressed, request), plain[index]);
         assert_eq!(answer(&dressed, &wearing(request, "two")), alone[1][index]);
     }
+    // and all of them at the same time
+    let expected = [&alone[0][1], &plain[1], &alone[1][1], &alone[0][0]];
+    let running = [
+        wearing(&longer, "one"),
+        longer.clone(),
+        wearing(&longer, "two"),
+        wearing(&request, "one"),
+    ]
+    .map(|request| dressed.generate(request).unwrap());
+    assert_eq!(
+        running.map(|generation| collect(generation).0).each_ref(),
+        expected
+    );
     let again = dressed.generate(wearing(&request, "one")).unwrap();
     let (_, summary) = collect(again);
     assert!(summary.reused_tokens > 10, "its own cache is kept: {summary:?}");

@@ -23,4 +23,5 @@ mod shape;
 mod speed;
 mod support;
 mod tiny;
+mod together;
 mod worker;

@@ -306,7 +306,8 @@ proptest! {
             match which {
                 0 => prop_assert!(choices.contains(&got), "{}", got),
                 1 => prop_assert!(got.len() >= 8 && got[4..].starts_with(", "), "{}", got),
-                _ => prop_assert_eq!(summary.finish, FinishReason::MaxTokens),
+                // chance may draw the end
+                _ => prop_assert!(matches!(summary.finish, FinishReason::MaxTokens | FinishReason::EndToken)),
             }
         }
     }

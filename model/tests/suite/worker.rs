@@ -130,6 +130,7 @@ fn a_full_queue_is_busy_and_an_abandoned_request_makes_room() {
         tiny("plain"),
         EngineOptions {
             queue: 1,
+            together: 1,
             ..EngineOptions::default()
         },
     );
@@ -153,7 +154,11 @@ fn a_full_queue_is_busy_and_an_abandoned_request_makes_room() {
 
 #[test]
 fn the_last_worker_ends_what_runs() {
-    let worker = worker(tiny("plain"), EngineOptions::default());
+    let options = EngineOptions {
+        together: 1,
+        ..EngineOptions::default()
+    };
+    let worker = worker(tiny("plain"), options);
     let mut running = worker.generate(ask("Tell me.", 220)).unwrap();
     assert!(matches!(running.blocking_next(), Some(Ok(Chunk::Text(_)))));
     let mut waiting = worker.generate(ask("Second", 2)).unwrap();

@@ -10,7 +10,7 @@ use super::llama::{Llama, SET_UP};
 use super::stats::{cpu_time, load, median, resident_kib, row};
 
 /// A text to read: the opening of "Alice's Adventures in Wonderland" (Lewis Carroll, 1865).
-const TEXT: &str = include_str!("../../data/alice.md");
+pub(super) const TEXT: &str = include_str!("../../data/alice.md");
 
 /// Windows that are measured, after one that warms up.
 const WINDOWS: usize = 20;
@@ -48,7 +48,7 @@ pub async fn run(threads: usize, quick: bool) -> anyhow::Result<()> {
     println!("model (machine load {})", load());
     let few = |windows: usize| if quick { windows.div_ceil(5) } else { windows };
     let before = resident();
-    let worker = load_worker(false, threads).await?;
+    let worker = load_worker(options(false, threads)).await?;
     let info = worker.info();
     row(
         "the model",
@@ -65,8 +65,19 @@ pub async fn run(threads: usize, quick: bool) -> anyhow::Result<()> {
     reuse(&worker, llama.as_mut(), few(REUSE_WINDOWS)).await?;
     memory(&worker, before, llama.as_ref()).await?;
     drop(llama);
-    drafts(&load_worker(true, threads).await?, &worker, few(DRAFT_WINDOWS)).await?;
+    drafts(
+        &load_worker(options(true, threads)).await?,
+        &worker,
+        few(DRAFT_WINDOWS),
+    )
+    .await?;
     shapes(&worker, few(2 * DRAFT_WINDOWS)).await?;
+    let one_by_one = EngineOptions {
+        together: 1,
+        ..options(false, threads)
+    };
+    let apart = load_worker(one_by_one).await?;
+    super::together::run(&worker, &apart, few(DRAFT_WINDOWS)).await?;
     println!("(machine load {} at the end)", load());
     Ok(())
 }
@@ -200,15 +211,18 @@ async fn memory(worker: &Worker, before: f64, llama: Option<&Llama>) -> anyhow::
     Ok(())
 }
 
-async fn load_worker(drafts: bool, threads: usize) -> anyhow::Result<Worker> {
+fn options(drafts: bool, threads: usize) -> EngineOptions {
+    EngineOptions {
+        drafts,
+        threads,
+        ..EngineOptions::default()
+    }
+}
+
+async fn load_worker(options: EngineOptions) -> anyhow::Result<Worker> {
     let places = Locations::from_environment();
     tokio::task::spawn_blocking(move || {
         let runtime = Runtime::load(&places.runtime)?;
-        let options = EngineOptions {
-            drafts,
-            threads,
-            ..EngineOptions::default()
-        };
         anyhow::Ok(Worker::spawn(&runtime, Artifact::open(&places.model)?, options)?)
     })
     .await?
@@ -418,7 +432,7 @@ fn windowed(window: usize) -> GenerateRequest {
 }
 
 /// Median, least and most of ratios.
-fn ratios(mut ratios: Vec<f64>) -> String {
+pub(super) fn ratios(mut ratios: Vec<f64>) -> String {
     ratios.sort_by(f64::total_cmp);
     format!(
         "{:.2}  (least {:.2}, most {:.2}, n = {})",
