@@ -106,6 +106,7 @@ impl Engine {
         }
         engine.reset().map_err(first_run)?;
         engine.runs.store(0, Ordering::Relaxed);
+        engine.session.settle();
         Ok(engine)
     }
 

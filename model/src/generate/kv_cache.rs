@@ -4,13 +4,18 @@ use std::ops::Range;
 use ort::memory::Allocator;
 use ort::session::IoBinding;
 use ort::value::{
-    DynTensor, DynValue, PrimitiveTensorElementType, TensorElementType as Element, TensorValueTypeMarker, Value,
+    DynTensor, DynValue, PrimitiveTensorElementType, TensorElementType as Element, TensorValueTypeMarker,
+    Value,
 };
 
 use crate::engine::graph::CacheSlot;
+use crate::native;
 
 /// Room in place is made for so many more tokens at a time.
 pub(crate) const ROOM: usize = 128;
+
+/// Caches of so many tokens leave enough memory behind, when they move or go, to give it back to the system at once.
+const LONG: usize = 1024;
 
 fn to_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
@@ -123,6 +128,9 @@ impl KvCache {
             tensors,
             room: wanted,
         };
+        if used >= LONG {
+            native::give_back_free_memory();
+        }
         Ok(true)
     }
 
@@ -180,13 +188,15 @@ impl KvCache {
         let mut tensor = self.tensor(slot, room)?;
         let before = from.shape().get(2).copied().map_or(0, to_usize);
         let dim = to_usize(slot.dim);
-        let pieces = (0..self.rows * to_usize(slot.heads)).map(|head| (head * room * dim, head * before * dim));
+        let pieces =
+            (0..self.rows * to_usize(slot.heads)).map(|head| (head * room * dim, head * before * dim));
         copy_pieces(slot.element, &mut tensor, from, pieces, keep * dim)?;
         Ok(tensor)
     }
 
     /// Forgets everything. What it held is given back.
     pub(crate) fn clear(&mut self) -> Result<(), ort::Error> {
+        let was_long = self.room() >= LONG;
         self.storage = if self.is_in_place() {
             Storage::EMPTY
         } else {
@@ -197,6 +207,9 @@ impl KvCache {
                 .collect::<Result<_, ort::Error>>()?;
             Storage::Growing(empty)
         };
+        if was_long {
+            native::give_back_free_memory();
+        }
         Ok(())
     }
 

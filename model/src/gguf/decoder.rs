@@ -462,7 +462,11 @@ impl<'a> Decoder<'a> {
                 x
             }
         });
-        let attended = if in_halves { format!("{out}_halves") } else { out.clone() };
+        let attended = if in_halves {
+            format!("{out}_halves")
+        } else {
+            out.clone()
+        };
         let [past_key, past_value] = &past;
         let [present_key, present_value] = &present;
         let [cos, sin] = tables;
@@ -494,7 +498,8 @@ impl<'a> Decoder<'a> {
         });
         if in_halves {
             let cast = Node::new("Cast", &[&attended]).int("to", Element::Float as i64);
-            self.graph.node(cast.gives(&[&out]).named(format!("{key}/floats")));
+            self.graph
+                .node(cast.gives(&[&out]).named(format!("{key}/floats")));
         }
         self.alone(&out, &name("output.weight"), &format!("{key}.o"))
     }

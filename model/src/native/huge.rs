@@ -126,6 +126,11 @@ mod tests {
             assert!(ours >= 3, "{ours} of the blocks that were filled");
         }
         enlarge_since(&before);
-        assert!(numbers.iter().enumerate().all(|(at, number)| at as u64 == *number));
+        assert!(
+            numbers
+                .iter()
+                .enumerate()
+                .all(|(at, number)| at as u64 == *number)
+        );
     }
 }
