@@ -1,4 +1,4 @@
-//! The peer itself: two links, two copies, one request at a time.
+//! The peer itself: two links, two copies, a few requests at a time.
 //!
 //! Everything but waiting is synchronous: an event comes in, the copies change, frames go out. What is written offline or
 //! while a link breaks stays in the copies and is synced when [`AiPeer::run`] is called with new links.
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crdt::ids::{IdSource, Identity, Part};
 use crdt::margin::{self, ProposalState, Request, RequestState};
 use crdt::protocol::{self, Message, SyncMessage};
+use futures_util::future::select_all;
 use model::Generator;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -66,7 +67,11 @@ impl From<Closed> for Ended {
 pub struct AiPeer {
     desk: Desk,
     trigger: Trigger,
-    job: Option<Job>,
+    /// In the order in which they were claimed.
+    jobs: Vec<Job>,
+    /// How often the relay was asked what this copy lacks, after claims, and how often it has answered.
+    questions: u64,
+    answers: u64,
     /// The margin has to be looked through.
     look: bool,
     plan: Plan,
@@ -82,7 +87,8 @@ struct Wires {
 enum Event {
     Frame(Part, Option<Bytes>),
     Sent(Result<(), Closed>),
-    News(News),
+    /// For the job at this place.
+    News(usize, News),
     Time,
     Shutdown,
 }
@@ -91,11 +97,13 @@ impl AiPeer {
     /// A peer that has not connected yet. `identity.id` must be no other live peer's.
     #[must_use]
     pub fn new(identity: Identity, generator: Arc<dyn Generator>, config: Config) -> Self {
-        let trigger = Trigger::new(&identity.id, config.lease);
+        let trigger = Trigger::new(&identity.id, config.lease, config.together);
         Self {
             desk: Desk::new(identity, generator, config),
             trigger,
-            job: None,
+            jobs: Vec::new(),
+            questions: 0,
+            answers: 0,
             look: true,
             plan: Plan::default(),
         }
@@ -136,6 +144,7 @@ impl AiPeer {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, Ended> {
         self.look = true;
+        (self.questions, self.answers) = (0, 0);
         wires.body.send(self.desk.body.connected())?;
         wires.margin.send(self.desk.margin.connected())?;
         self.flush(wires)?;
@@ -149,7 +158,7 @@ impl AiPeer {
                 frame = margin.recv() => Event::Frame(Part::Margin, frame),
                 sent = wires.body.drain() => Event::Sent(sent),
                 sent = wires.margin.drain() => Event::Sent(sent),
-                news = next_news(&mut self.job) => Event::News(news),
+                (index, news) = next_news(&mut self.jobs) => Event::News(index, news),
                 () = tokio::time::sleep_until(wake) => Event::Time,
             };
             match event {
@@ -157,8 +166,8 @@ impl AiPeer {
                 Event::Frame(_, None) => return Ok(Ended::Closed),
                 Event::Frame(part, Some(frame)) => self.receive(part, &frame, wires)?,
                 Event::Sent(sent) => sent?,
-                Event::News(news) => {
-                    if let Some(job) = &mut self.job {
+                Event::News(index, news) => {
+                    if let Some(job) = self.jobs.get_mut(index) {
                         job.receive(news, &mut self.desk);
                     }
                 }
@@ -182,8 +191,8 @@ impl AiPeer {
             let ms = wake.0.saturating_sub(self.desk.now().0);
             Instant::now() + Duration::from_millis(ms)
         });
-        let job = self.job.as_ref().and_then(|job| job.deadline(&self.desk));
-        [planned, job].into_iter().flatten().fold(tick, Instant::min)
+        let jobs = self.jobs.iter().filter_map(|job| job.deadline(&self.desk));
+        planned.into_iter().chain(jobs).fold(tick, Instant::min)
     }
 
     fn receive(&mut self, part: Part, frame: &[u8], wires: &mut Wires) -> Result<(), Ended> {
@@ -202,14 +211,18 @@ impl AiPeer {
             return Err(Ended::Refused(words));
         }
         self.look |= synced || received.changed && part == Part::Margin;
-        if let Some(job) = &mut self.job {
+        // answers come in the order of the questions; what a copy asks for itself is answered, too
+        if part == Part::Margin && self.answers < self.questions && is_answer(frame) {
+            self.answers += 1;
+        }
+        for job in &mut self.jobs {
             job.changed |= received.changed;
-            job.echoed |= part == Part::Margin && !job.echoed && is_answer(frame);
+            job.echoed |= job.question.is_some_and(|question| question <= self.answers);
         }
         Ok(())
     }
 
-    /// Does what is due: looks through the margin, goes on with the job.
+    /// Does what is due: looks through the margin, goes on with the jobs.
     fn step(&mut self) -> Result<(), Ended> {
         if !(self.desk.body.is_synced() && self.desk.margin.is_synced()) {
             return Ok(());
@@ -220,14 +233,23 @@ impl AiPeer {
                 self.look = false;
                 self.act();
             }
-            let Some(job) = &mut self.job else { break };
-            match job.advance(&mut self.desk) {
-                Progress::Working => break,
-                Progress::Silent => return Err(Ended::Broken("the relay does not answer".to_owned())),
-                Progress::Ended => {
-                    self.job = None;
-                    self.look = true;
+            let mut ended = false;
+            for index in (0..self.jobs.len()).rev() {
+                let Some(job) = self.jobs.get_mut(index) else {
+                    continue;
+                };
+                match job.advance(&mut self.desk) {
+                    Progress::Working => {}
+                    Progress::Silent => return Err(Ended::Broken("the relay does not answer".to_owned())),
+                    Progress::Ended => {
+                        self.jobs.remove(index);
+                        ended = true;
+                    }
                 }
+            }
+            self.look |= ended;
+            if !self.look {
+                break;
             }
         }
         Ok(())
@@ -241,8 +263,10 @@ impl AiPeer {
             (margin::requests(&txn), margin::proposals(&txn))
         };
         let routed = self.route(&mut requests);
-        let held = self.job.as_ref().map(|job| &job.held);
-        self.plan = self.trigger.next(now, &requests, &proposals, held);
+        let held: Vec<_> = self.jobs.iter().map(|job| &job.held).collect();
+        self.plan = self
+            .trigger
+            .next(now, &requests, &proposals, &held, self.desk.has_rivals());
         for action in std::mem::take(&mut self.plan.actions) {
             tracing::debug!(?action);
             match action {
@@ -251,7 +275,7 @@ impl AiPeer {
                     if let Some(request) = request.filter(|request| self.desk.claim(&request.id, from, until))
                     {
                         let way = self.way(&request.id, routed.get(&request.id));
-                        self.job = Some(Job::new(request.clone(), until, way));
+                        self.jobs.push(Job::new(request.clone(), until, way));
                     }
                 }
                 Action::GiveUp { request, from, until } => {
@@ -264,7 +288,7 @@ impl AiPeer {
                 }
                 Action::Renew { request, until } => {
                     if self.desk.renew(&request, until)
-                        && let Some(job) = &mut self.job
+                        && let Some(job) = self.jobs.iter_mut().find(|job| job.held.request == request)
                     {
                         job.held.until = until;
                     }
@@ -274,11 +298,12 @@ impl AiPeer {
                     self.desk
                         .end(&proposal, ProposalState::Cancelled, None, Some(AUTHOR_GONE));
                 }
-                Action::Stop(stop) => {
-                    self.break_off(match stop {
+                Action::Stop { request, why } => {
+                    let why = match why {
                         Stop::Cancelled | Stop::Removed => Break::Cancelled,
                         Stop::LeaseLost => Break::LeaseLost,
-                    });
+                    };
+                    self.break_off(why, |job| job.held.request == request);
                     self.look = true;
                 }
             }
@@ -315,8 +340,8 @@ impl AiPeer {
         }
     }
 
-    fn break_off(&mut self, why: Break) {
-        if let Some(job) = self.job.take() {
+    fn break_off(&mut self, why: Break, which: impl Fn(&Job) -> bool) {
+        for job in self.jobs.extract_if(.., |job| which(job)) {
             tracing::info!(request = %job.held.request, ?why, "broke off");
             if why == Break::LinkLost {
                 self.trigger.abandon(&job.held);
@@ -328,24 +353,30 @@ impl AiPeer {
     /// Sends what was changed here.
     fn flush(&mut self, wires: &mut Wires) -> Result<(), Closed> {
         wires.margin.send(self.desk.margin.drain_updates())?;
-        if let Some(job) = &mut self.job
-            && !std::mem::replace(&mut job.asked, true)
-        {
+        let mut unasked = self
+            .jobs
+            .iter_mut()
+            .filter(|job| job.question.is_none())
+            .peekable();
+        if unasked.peek().is_some() {
+            self.questions += 1;
+            unasked.for_each(|job| job.question = Some(self.questions));
             // The answer comes after everything that reached the relay before this: competing claims, too.
             let state = self.desk.margin.doc().transact().state_vector();
             wires.margin.send([protocol::step_1(&state)])?;
         }
-        wires.body.send(self.desk.publish(self.job.as_ref()))
+        wires.body.send(self.desk.publish(&self.jobs))
     }
 
     /// Ends what is running, says goodbye on what links there are.
     async fn leave(&mut self, wires: &mut Wires, ended: &Ended) {
         // Only for good is a request given back: a copy that says so later could take it from whoever has it then.
-        self.break_off(if *ended == Ended::Shutdown {
+        let why = if *ended == Ended::Shutdown {
             Break::Leaving
         } else {
             Break::LinkLost
-        });
+        };
+        self.break_off(why, |_| true);
         let now = self.desk.now();
         let farewell = async {
             let updates = self.desk.margin.drain_updates();
@@ -363,11 +394,13 @@ impl AiPeer {
     }
 }
 
-async fn next_news(job: &mut Option<Job>) -> News {
-    match job {
-        Some(job) => job.news().await,
-        None => std::future::pending().await,
+/// The next news for any of the jobs; for ever if none waits for anything.
+async fn next_news(jobs: &mut [Job]) -> (usize, News) {
+    if jobs.is_empty() {
+        return std::future::pending().await;
     }
+    let (news, index, _) = select_all(jobs.iter_mut().map(|job| Box::pin(job.news()))).await;
+    (index, news)
 }
 
 /// Whether a frame answers the question for what this copy lacks.

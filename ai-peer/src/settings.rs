@@ -59,6 +59,8 @@ pub struct Config {
     pub color: String,
     /// Leases on requests.
     pub lease: LeaseTimes,
+    /// Requests of a document that are worked on at the same time, at most; the model decides whose turn it is.
+    pub together: usize,
     /// How long after a claim another peer's claim may still arrive. Nothing is shown before; the model reads meanwhile.
     pub settle: Duration,
     /// The same when another AI is seen at the document: twice the slowest peer's way to the relay.
@@ -89,6 +91,7 @@ impl Config {
             clock,
             color: "#7c5cff".to_owned(),
             lease: LeaseTimes::default(),
+            together: 4,
             settle: Duration::from_millis(150),
             settle_with_rivals: Duration::from_millis(600),
             batch: Duration::from_millis(50),

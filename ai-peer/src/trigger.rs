@@ -58,7 +58,12 @@ pub enum Action {
         until: Timestamp,
     },
     /// Stop working.
-    Stop(Stop),
+    Stop {
+        /// The request's id.
+        request: String,
+        /// Why.
+        why: Stop,
+    },
     /// Take a request from a peer that let its lease run out, and leave it to others.
     Release {
         /// The request's id.
@@ -106,49 +111,53 @@ pub struct Trigger {
     leases: HashMap<String, (Lease, Timestamp)>,
     /// For every proposal that grows though nobody holds its request: since when.
     orphans: HashMap<String, Timestamp>,
-    /// The lease that this peer held when its work broke off.
-    abandoned: Option<Lease>,
+    /// The leases that this peer held when its work broke off.
+    abandoned: Vec<Lease>,
+    /// Requests that it works on at the same time, at most.
+    most: usize,
 }
 
 impl Trigger {
-    /// A peer that has seen nothing yet.
+    /// A peer that has seen nothing yet and works on `most` requests at the same time.
     #[must_use]
-    pub fn new(me: &str, times: LeaseTimes) -> Self {
+    pub fn new(me: &str, times: LeaseTimes, most: usize) -> Self {
         Self {
             me: me.to_owned(),
             times,
             leases: HashMap::new(),
             orphans: HashMap::new(),
-            abandoned: None,
+            abandoned: Vec::new(),
+            most: most.max(1),
         }
     }
 
     /// This peer's work broke off and its lease was left as it is: it need not wait for that lease to run out.
     pub fn abandon(&mut self, held: &Held) {
-        self.abandoned = Some(Lease {
+        self.abandoned.push(Lease {
             peer: self.me.clone(),
             until: held.until,
         });
     }
 
-    /// What to do now. `requests` and `proposals` are all that the margin has.
+    /// What to do now. `requests` and `proposals` are all that the margin has. `rivals`: other peers may want what names nobody;
+    /// it is shared with them, one at a time.
     pub fn next(
         &mut self,
         now: Timestamp,
         requests: &[Request],
         proposals: &[Proposal],
-        doing: Option<&Held>,
+        doing: &[&Held],
+        rivals: bool,
     ) -> Plan {
         let mut plan = Plan::default();
         self.watch(now, requests);
-        if let Some(held) = doing {
+        for held in doing {
             self.keep(now, requests, held, &mut plan);
         }
         self.discard(now, requests, proposals, doing, &mut plan);
         for request in requests {
             let Some(lease) = lease(request) else { continue };
-            let ours = doing.is_some_and(|held| held.request == request.id);
-            if ours {
+            if doing.iter().any(|held| held.request == request.id) {
                 continue;
             }
             if !self.has_run_out(now, request) {
@@ -160,9 +169,7 @@ impl Trigger {
                 });
             }
         }
-        if doing.is_none() {
-            self.claim(now, requests, proposals, &mut plan);
-        }
+        self.claim(now, requests, proposals, doing, rivals, &mut plan);
         plan
     }
 
@@ -179,6 +186,9 @@ impl Trigger {
             }
         }
         self.leases = seen;
+        let leases = &self.leases;
+        self.abandoned
+            .retain(|lease| leases.values().any(|(known, _)| known == lease));
     }
 
     /// When a claimed request may be taken from whoever has it.
@@ -186,7 +196,7 @@ impl Trigger {
         let Some((lease, since)) = self.leases.get(&request.id) else {
             return Timestamp::default(); // claimed without a lease: anybody's
         };
-        if self.abandoned.as_ref() == Some(lease) {
+        if self.abandoned.contains(lease) {
             return Timestamp::default();
         }
         // Its own word counts once it has failed to renew before our eyes; a clock ahead of ours is not waited for for ever.
@@ -204,13 +214,17 @@ impl Trigger {
 
     /// The own work: still wanted, still ours, lease due?
     fn keep(&self, now: Timestamp, requests: &[Request], held: &Held, plan: &mut Plan) {
+        let stop = |why| Action::Stop {
+            request: held.request.clone(),
+            why,
+        };
         let Some(request) = requests.iter().find(|request| request.id == held.request) else {
-            plan.actions.push(Action::Stop(Stop::Removed));
+            plan.actions.push(stop(Stop::Removed));
             return;
         };
         let ours = |lease: &Lease| lease.peer == self.me && lease.until == held.until;
         match request.state {
-            RequestState::Cancelled => plan.actions.push(Action::Stop(Stop::Cancelled)),
+            RequestState::Cancelled => plan.actions.push(stop(Stop::Cancelled)),
             RequestState::Claimed if request.lease.as_ref().is_some_and(ours) => {
                 let due = Timestamp(held.until.0.saturating_sub(self.times.length)).plus_ms(self.times.renew);
                 if due <= now {
@@ -224,7 +238,7 @@ impl Trigger {
                 }
             }
             RequestState::Claimed | RequestState::Open | RequestState::Done | RequestState::Failed => {
-                plan.actions.push(Action::Stop(Stop::LeaseLost));
+                plan.actions.push(stop(Stop::LeaseLost));
             }
         }
     }
@@ -235,14 +249,14 @@ impl Trigger {
         now: Timestamp,
         requests: &[Request],
         proposals: &[Proposal],
-        doing: Option<&Held>,
+        doing: &[&Held],
         plan: &mut Plan,
     ) {
         let mut orphans = HashMap::new();
-        let own = doing.and_then(|held| held.proposal.as_deref());
+        let is_own = |id: &str| doing.iter().any(|held| held.proposal.as_deref() == Some(id));
         for proposal in proposals {
             let grows = proposal.state == ProposalState::Streaming && proposal.author.kind == AuthorKind::Ai;
-            if !grows || own == Some(proposal.id.as_str()) {
+            if !grows || is_own(&proposal.id) {
                 continue;
             }
             let request = requests.iter().find(|request| request.id == proposal.request);
@@ -266,20 +280,47 @@ impl Trigger {
         self.orphans = orphans;
     }
 
-    /// The oldest request that is to be had.
-    fn claim(&self, now: Timestamp, requests: &[Request], proposals: &[Proposal], plan: &mut Plan) {
-        let free = |request: &&Request| {
-            is_text(request.kind)
-                && self.is_for_me(request)
-                && (request.state == RequestState::Open || self.has_run_out(now, request))
-        };
-        let Some(request) = requests
+    /// The requests that are to be had, as many as there is room for: the oldest of who has fewest in work.
+    fn claim(
+        &self,
+        now: Timestamp,
+        requests: &[Request],
+        proposals: &[Proposal],
+        doing: &[&Held],
+        rivals: bool,
+        plan: &mut Plan,
+    ) {
+        let is_doing = |request: &Request| doing.iter().any(|held| held.request == request.id);
+        let mut busy: HashMap<&str, usize> = HashMap::new();
+        for request in requests.iter().filter(|request| is_doing(request)) {
+            *busy.entry(&request.by.id).or_default() += 1;
+        }
+        let mut free: Vec<&Request> = requests
             .iter()
-            .filter(free)
-            .min_by_key(|request| (request.at, &request.id))
-        else {
-            return;
-        };
+            .filter(|request| {
+                is_text(request.kind)
+                    && !is_doing(request)
+                    && self.is_for_me(request)
+                    && (request.state == RequestState::Open || self.has_run_out(now, request))
+            })
+            .collect();
+        for taken in doing.len()..self.most {
+            free.retain(|request| taken == 0 || !rivals || request.to == self.me);
+            let order = |(_, request): &(usize, &&Request)| {
+                let in_work = busy.get(request.by.id.as_str()).copied().unwrap_or(0);
+                (in_work, request.at, request.id.clone())
+            };
+            let Some((next, _)) = free.iter().enumerate().min_by_key(order) else {
+                return;
+            };
+            let request = free.swap_remove(next);
+            *busy.entry(&request.by.id).or_default() += 1;
+            plan.actions.push(self.take(now, request, proposals));
+        }
+    }
+
+    /// How to take a request that is to be had: it is begun, or given up.
+    fn take(&self, now: Timestamp, request: &Request, proposals: &[Proposal]) -> Action {
         // Who was interrupted (asked to leave, cut off, overtaken) says so. Who vanished may have been broken by the request.
         let broken_off = |proposal: &&Proposal| {
             proposal.request == request.id
@@ -294,21 +335,12 @@ impl Trigger {
         };
         let from = lease(request).map(|lease| lease.peer.clone());
         let until = now.plus_ms(self.times.length);
-        let request_id = request.id.clone();
-        plan.actions
-            .push(if proposals.iter().filter(broken_off).count() < MAX_ATTEMPTS {
-                Action::Claim {
-                    request: request_id,
-                    from,
-                    until,
-                }
-            } else {
-                Action::GiveUp {
-                    request: request_id,
-                    from,
-                    until,
-                }
-            });
+        let request = request.id.clone();
+        if proposals.iter().filter(broken_off).count() < MAX_ATTEMPTS {
+            Action::Claim { request, from, until }
+        } else {
+            Action::GiveUp { request, from, until }
+        }
     }
 }
 

@@ -211,6 +211,52 @@ async fn two_peers_that_want_one_request_make_one_proposal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_answer_keeps_nobody_else_waiting() {
+    let script = Script::new(vec![
+        vec![Step::Words(" it goes on", 100), Step::Hang],
+        vec![Step::Text(" A short one."), Step::Done],
+    ]);
+    let (_relay, mut human, running) = scene(&script).await;
+    let long = human.at_end(RequestKind::Continue);
+    let long = human.ask(long).await;
+    human
+        .until("it writes", |human| {
+            human
+                .proposal()
+                .is_some_and(|proposal| !proposal.payload.is_empty())
+        })
+        .await;
+    let short = human.at_end(RequestKind::Continue);
+    let short = human.ask(short).await;
+    human
+        .until("the short one is done", |human| {
+            human.find(&short).state == RequestState::Done
+        })
+        .await;
+    assert_eq!(human.find(&long).state, RequestState::Claimed);
+    assert_eq!(human.sees("bot").unwrap()["ai"]["request"], long.as_str());
+    // to cancel one leaves the other alone, and the peer goes on
+    human.cancel(&long).await;
+    human
+        .until("it is cancelled", |human| {
+            human
+                .proposals()
+                .iter()
+                .any(|proposal| proposal.request == long && proposal.state == ProposalState::Cancelled)
+        })
+        .await;
+    assert_eq!(script.running(), 0);
+    assert!(running.is_running());
+    let again = human.at_end(RequestKind::Continue);
+    let again = human.ask(again).await;
+    human
+        .until("it answers as before", |human| {
+            human.find(&again).state == RequestState::Done
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_peers_share_the_work() {
     let clock = clock();
     let relay = Relay::new();

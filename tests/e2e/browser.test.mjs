@@ -177,6 +177,33 @@ test('typing stays smooth while the model streams', async (t) => {
   await settles([ann, bob], await text(ann));
 });
 
+test('two people are answered at the same time', async () => {
+  const before = await text(ann);
+  const both = (page) => page.waitForFunction(
+    () => document.querySelectorAll('[data-testid=card][data-state=streaming]').length > 1, null, { timeout: 20_000 });
+  let together = false;
+  // A short answer may be complete before the other one begins: then both are asked for again.
+  for (let times = 0; times < 4 && !together; times += 1) {
+    await ann.locator('.ProseMirror p').first().click();
+    await ann.keyboard.press('End');
+    await shore(bob).click();
+    await bob.keyboard.press('End');
+    const seen = Promise.all([both(ann), both(bob)]).then(() => true, () => false);
+    await ask(ann, 'ask', 'Write a long story about a fisherman and all his boats.');
+    await ask(bob, 'ask', 'Write a long story about the lighthouse keeper and all his cats.');
+    together = await seen;
+    if (together) await picture(ann, 'two-answers');
+    await ann.waitForFunction(() => !document.querySelector('[data-testid=card]:is([data-state=queued], [data-state=streaming])'));
+    while (await cards(ann, 'pending').count()) {
+      const id = await cards(ann, 'pending').first().getAttribute('data-id');
+      await ann.locator(`[data-testid=card][data-id="${id}"]`).getByTestId('reject').click();
+      await ann.locator(`[data-testid=card][data-id="${id}"]`).waitFor({ state: 'detached' });
+    }
+  }
+  assert.ok(together, 'the second answer waited for the end of the first');
+  await settles([ann, bob], before);
+});
+
 test('a request is cancelled while it streams, and leaves nothing behind', async () => {
   const before = await text(ann);
   const waiting = ann.locator('[data-testid=card]:is([data-state=queued], [data-state=streaming])');

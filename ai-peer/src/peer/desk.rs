@@ -134,15 +134,18 @@ impl Desk {
         decision::effective_state(&body, &margin, proposal) == Some(ProposalState::Streaming)
     }
 
-    /// How long after a claim another peer's claim may still arrive.
-    pub(super) fn settle(&self) -> Duration {
+    /// Whether another AI is seen at the document.
+    pub(super) fn has_rivals(&self) -> bool {
         let rival = |user: &Value| user["kind"] == "ai" && user["id"] != self.identity.id.as_str();
-        let rivals = self
-            .body
+        self.body
             .awareness()
             .others()
-            .any(|(_, state)| rival(&state["user"]));
-        if rivals {
+            .any(|(_, state)| rival(&state["user"]))
+    }
+
+    /// How long after a claim another peer's claim may still arrive.
+    pub(super) fn settle(&self) -> Duration {
+        if self.has_rivals() {
             self.config.settle_with_rivals
         } else {
             self.config.settle
@@ -150,8 +153,8 @@ impl Desk {
     }
 
     /// The frame that tells the others what this peer does, if that has changed.
-    pub(super) fn publish(&mut self, job: Option<&Job>) -> Option<Vec<u8>> {
-        let state = presence::state(self, job);
+    pub(super) fn publish(&mut self, jobs: &[Job]) -> Option<Vec<u8>> {
+        let state = presence::state(self, jobs);
         let now = self.now();
         self.body.set_local_state(now, Some(state))
     }

@@ -75,8 +75,8 @@ pub(super) struct Way {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) held: Held,
-    /// The relay has been asked what it has, after the claim.
-    pub(super) asked: bool,
+    /// Which question to the relay, for what it has, came after the claim.
+    pub(super) question: Option<u64>,
     /// It has answered.
     pub(super) echoed: bool,
     /// Body or margin have changed since the last step.
@@ -127,7 +127,7 @@ impl Job {
                 until,
                 proposal: None,
             },
-            asked: false,
+            question: None,
             echoed: false,
             changed: false,
             request,

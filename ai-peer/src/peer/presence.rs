@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::job::Job;
 
-/// The awareness state, as `docs/protocol.md` has it.
-pub(super) fn state(desk: &Desk, job: Option<&Job>) -> Value {
+/// The awareness state, as `docs/protocol.md` has it. Of several jobs the caret is where the first one that writes does.
+pub(super) fn state(desk: &Desk, jobs: &[Job]) -> Value {
     let info = desk.generator.info();
     let mut user = json!({
         "id": desk.identity.id,
@@ -30,7 +30,8 @@ pub(super) fn state(desk: &Desk, job: Option<&Job>) -> Value {
     let speed = (desk.speed * 10.0).round() / 10.0;
     let mut ai = json!({"state": "idle", "tokensPerSecond": speed});
     let mut cursor = Value::Null;
-    if let Some(job) = job {
+    let writes = |job: &&Job| job.held.proposal.is_some();
+    if let Some(job) = jobs.iter().find(writes).or_else(|| jobs.first()) {
         let doing = if job.held.proposal.is_some() {
             "writing"
         } else {

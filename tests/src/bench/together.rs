@@ -77,7 +77,9 @@ async fn ghost(together: &Worker, apart: &Worker, windows: usize) -> anyhow::Res
             .enumerate()
         {
             let mut typing = request(1, window, 8);
-            typing.turn.priority = Priority::Typing;
+            if std::ptr::eq(worker, together) {
+                typing.turn.priority = Priority::Typing;
+            }
             // what was read of the document is there, but for the last words
             worker.generate(request(1, window, 1))?.collect().await?;
             let proposal = if is_busy {
