@@ -20,6 +20,9 @@ const BORROWS_SINCE: u32 = 32;
 /// half of one to have its rows again (measured on a busy machine): after every token it would be 5 % of decode.
 const OFTEN: usize = 64;
 
+/// A run of so many tokens takes so long that giving back after it does not count: what a prompt has read does not stay.
+const MANY: usize = 16;
+
 /// A session and the files that it reads its weights from.
 #[derive(Debug)]
 pub(crate) struct MappedSession {
@@ -89,7 +92,7 @@ impl MappedSession {
     pub(crate) fn has_read(&mut self, tokens: usize) {
         let Some(before) = &mut self.tokens else { return };
         *before += tokens;
-        if *before >= OFTEN {
+        if *before >= OFTEN || tokens >= MANY {
             *before = 0;
             self.give_back();
         }
