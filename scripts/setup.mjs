@@ -1,13 +1,16 @@
 // Sets up what is missing on this machine. Safe to repeat: what is there already is left alone.
 //
-//   node scripts/setup.mjs [server] [window] [tests]        (default: server)
+//   node scripts/setup.mjs [server] [window] [tests] [--gpu]        (default: server)
+//
+//     --gpu   ONNX Runtime for an NVIDIA card (CUDA 13), and NVIDIA's libraries where the system has none
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { fail, have, keepWasmToolchain, output, root, run, say, stamp, wasmToolchain } from './lib.mjs';
+import { cache, fail, have, keepWasmToolchain, output, root, run, say, stamp, wasmToolchain } from './lib.mjs';
+import { nvidiaCard } from './model/card.mjs';
 
 /** Debian's names of what a build of the server needs (SQLite is C). */
 const SERVER = ['build-essential'];
@@ -95,8 +98,21 @@ async function wasmTarget() {
 }
 
 async function modelAndRuntime(uses) {
-  const tests = uses.includes('tests') ? ['--debug', '--engine'] : [];
-  await run(process.execPath, ['scripts/model/fetch.mjs', ...tests]);
+  const tests = uses.includes('tests') ? ['--debug', '--engine', '--providers'] : [];
+  const gpu = uses.includes('--gpu') ? ['--gpu'] : [];
+  await run(process.execPath, ['scripts/model/fetch.mjs', ...tests, ...gpu]);
+  if (gpu.length === 0) offerCard();
+}
+
+/** A card that is here and not used is said: fetching what it needs takes gigabytes, so it is not done unasked. */
+function offerCard() {
+  const runtime = join(cache, 'onnxruntime', 'installed.json');
+  if (process.env.INKLING_ORT || !existsSync(runtime) || readFileSync(runtime, 'utf8').includes('onnxruntime-gpu')) return;
+  const card = process.arch === 'x64' && process.platform !== 'darwin' ? nvidiaCard() : undefined;
+  if (!card) return;
+  const now = process.platform === 'win32' ? 'DirectML' : 'the processor';
+  say(`There is a card: ${card.name}. Models run on ${now}; for CUDA: npm run setup -- --gpu (up to 1.6 GB are fetched once)` +
+    `${card.trouble ? `. But ${card.trouble}` : ''}`);
 }
 
 /** Builds the page; `fast` leaves out what only makes it smaller. */
@@ -122,6 +138,6 @@ export function hasNextest() {
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   const uses = process.argv.slice(2);
-  await setUp(uses.length > 0 ? uses : ['server']).catch((error) => fail(error.message));
+  await setUp(uses.some((use) => !use.startsWith('--')) ? uses : ['server', ...uses]).catch((error) => fail(error.message));
   say('Everything that is needed is here.');
 }

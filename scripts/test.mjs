@@ -46,6 +46,8 @@ const steps = {
     title: 'Lints',
     async work() {
       await run('cargo', ['clippy', ...EVERYTHING, '--all-targets', '--', '-D', 'warnings']);
+      // every execution provider that can be built in
+      await run('cargo', ['clippy', '-p', 'model', '--all-features', '--', '-D', 'warnings']);
       await lintShell();
     },
   },

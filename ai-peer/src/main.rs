@@ -15,7 +15,9 @@ use anyhow::Context;
 use clap::Parser;
 use crdt::ids::IdSource;
 use crdt::{DocId, Identity, Leave, PeerKind, Policy};
-use model::{Artifact, EngineOptions, Generator, Locations, RemoteEngine, RemoteOptions, Runtime, Worker};
+use model::{
+    Artifact, EngineOptions, Generator, Locations, Provider, RemoteEngine, RemoteOptions, Runtime, Worker,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -52,17 +54,32 @@ struct Arguments {
     /// What people see; the model's name unless given.
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    local: LocalArguments,
+    #[command(flatten)]
+    engine: EngineArguments,
+}
+
+/// The model here, and what runs it.
+#[derive(Debug, clap::Args)]
+struct LocalArguments {
     /// The model's folder, in the layout of the Hugging Face hub's ONNX exports.
     #[arg(long)]
     model_dir: Option<PathBuf>,
     /// ONNX Runtime's library.
     #[arg(long)]
     ort_lib: Option<PathBuf>,
+    /// Devices to ask for, in this order, as `cuda,cpu`; the CPU comes last by itself.
+    #[arg(
+        long,
+        env = "INKLING_DEVICES",
+        value_delimiter = ',',
+        default_value = "cuda,directml,cpu"
+    )]
+    devices: Vec<Provider>,
     /// Threads for the model; 0 is one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    #[command(flatten)]
-    engine: EngineArguments,
 }
 
 /// A model that another program runs, instead of one here. What people ask for, and the text around it, goes there.
@@ -138,14 +155,14 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
     let doc = DocId::parse(&arguments.doc).context("--doc")?;
     let address = Address::parse(&arguments.url).context("--url")?;
     let trust = socket::trust(arguments.ca.as_deref())?;
-    let local = (arguments.model_dir, arguments.ort_lib, arguments.threads);
     let leave = arguments.engine.engine_leave;
     let place = arguments.engine.engine_url.as_ref().map(Place::of);
     let remote = arguments.engine.options();
+    let local = arguments.local;
     let generator = tokio::task::spawn_blocking(move || -> anyhow::Result<Arc<dyn Generator>> {
         Ok(match remote {
             Some(remote) => Arc::new(RemoteEngine::connect(remote)?),
-            None => Arc::new(load(local.0, local.1, local.2)?),
+            None => Arc::new(load(local)?),
         })
     })
     .await??;
@@ -248,13 +265,14 @@ async fn connect(
     ))
 }
 
-fn load(model: Option<PathBuf>, library: Option<PathBuf>, threads: usize) -> anyhow::Result<Worker> {
+fn load(settings: LocalArguments) -> anyhow::Result<Worker> {
     let places = Locations::from_environment();
     let adapters = places.adapters();
-    let runtime = Runtime::load(&library.unwrap_or(places.runtime))?;
-    let artifact = Artifact::open(&model.unwrap_or(places.model))?;
+    let runtime = Runtime::load(&settings.ort_lib.unwrap_or(places.runtime))?;
+    let artifact = Artifact::open(&settings.model_dir.unwrap_or(places.model))?;
     let options = EngineOptions {
-        threads,
+        threads: settings.threads,
+        devices: settings.devices,
         clock: Some(|| clock::now().0 / 1000),
         adapters: Some(adapters),
         ..EngineOptions::default()

@@ -19,8 +19,6 @@ const TOKENS: usize = 32;
 pub struct Checkup {
     /// The model, as it was when it was loaded.
     pub model: ModelInfo,
-    /// Providers that were asked for, in this order; empty for an engine outside this program.
-    pub asked: Vec<Provider>,
     /// Tokens of the prompt that were read a second, just now.
     pub reads: Option<f64>,
     /// Tokens that were written a second, just now.
@@ -39,17 +37,12 @@ impl Checkup {
     pub fn examine(generator: &dyn Generator) -> Self {
         let written = write(generator);
         let model = generator.info().clone();
-        let asked = match model.device.provider {
-            Provider::Remote => Vec::new(),
-            Provider::Cuda | Provider::DirectMl | Provider::Cpu => asked(&model.device),
-        };
         let (speeds, failure) = match written {
             Ok(speeds) => (Some(speeds), None),
             Err(error) => (None, Some(error.to_string())),
         };
         Self {
             model,
-            asked,
             reads: speeds.and_then(|(reads, _)| reads),
             writes: speeds.and_then(|(_, writes)| writes),
             failure,
@@ -69,13 +62,14 @@ impl Checkup {
             format!("Weights   {}", model.quantisation),
             format!("Context   {} tokens", model.context_length),
         ];
-        if !self.asked.is_empty() {
-            let names: Vec<&str> = self.asked.iter().map(|provider| provider.name()).collect();
+        if !device.asked.is_empty() {
+            let names: Vec<&str> = device.asked.iter().map(|provider| provider.name()).collect();
             lines.push(format!("Asked for {}, in this order", names.join(", ")));
         }
         lines.push(format!("Runs on   {}", runs_on(device)));
         for refusal in &device.refused {
             lines.push(format!("Refused   {}: {}", refusal.provider, refusal.reason));
+            lines.extend(refusal.advice().map(|advice| format!("          ({advice})")));
         }
         let speed = |speed: Option<f64>| {
             speed.map_or_else(
@@ -129,19 +123,6 @@ fn runs_on(device: &DeviceReport) -> String {
     )
 }
 
-/// What was asked for, in the order of asking: what refused, then what runs it. The CPU is always asked, and last.
-fn asked(device: &DeviceReport) -> Vec<Provider> {
-    let mut asked: Vec<Provider> = device.refused.iter().map(|refusal| refusal.provider).collect();
-    if !asked.contains(&device.provider) {
-        asked.push(device.provider);
-    }
-    if !asked.contains(&Provider::Cpu) {
-        asked.push(Provider::Cpu);
-    }
-    asked.sort_by_key(|asked| Provider::PREFERRED.iter().position(|provider| provider == asked));
-    asked
-}
-
 /// Tokens a second read and written, where it took long enough to tell.
 fn write(generator: &dyn Generator) -> Result<(Option<f64>, Option<f64>), GenerateError> {
     let messages = vec![
@@ -190,9 +171,10 @@ mod tests {
                         provider: "CPUExecutionProvider".into(),
                         nodes: 331,
                     }],
+                    asked: vec![Provider::Cuda, Provider::Cpu],
                     refused: vec![Refusal {
                         provider: Provider::Cuda,
-                        reason: "libcudart.so.13 is missing".into(),
+                        reason: "libcudart.so.13: cannot open shared object file".into(),
                     }],
                     runtime: "1.32.0".into(),
                     threads: 2,
@@ -201,7 +183,6 @@ mod tests {
                 decode_tokens_per_second: 40.0,
                 load_ms: 900,
             },
-            asked: vec![Provider::Cuda, Provider::Cpu],
             reads: Some(280.04),
             writes: Some(39.96),
             failure: None,
@@ -216,21 +197,13 @@ mod tests {
         for part in [
             "Asked for CUDA, CPU, in this order",
             "Runs on   CPU: 331 of 331 nodes on CPUExecutionProvider; 2 threads; ONNX Runtime 1.32.0",
-            "Refused   CUDA: libcudart.so.13 is missing",
+            "Refused   CUDA: libcudart.so.13: cannot open shared object file",
             "reads 280.0 and writes 40.0 tokens a second",
             "400 MB in this process, an unknown amount free",
+            "(NVIDIA's CUDA 13 or cuDNN 9 is not on this machine",
             "Licence   not stated",
         ] {
             assert!(words.contains(part), "{part} is not in\n{words}");
         }
-    }
-
-    #[test]
-    fn what_was_asked_is_told_in_the_order_of_asking() {
-        let mut device = checkup().model.device;
-        assert_eq!(asked(&device), [Provider::Cuda, Provider::Cpu]);
-        device.refused.clear();
-        device.provider = Provider::Cuda;
-        assert_eq!(asked(&device), [Provider::Cuda, Provider::Cpu]);
     }
 }

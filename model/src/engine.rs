@@ -79,7 +79,8 @@ impl Engine {
             CachePlan::InPlace => true,
             CachePlan::Growing => false,
         };
-        let first_run = |error: EngineError| LoadError::FirstRun(error.to_string());
+        let provider = opened.report.provider;
+        let first_run = |error: EngineError| LoadError::first_run(provider, &error);
         let cache = |in_place: bool| {
             let allocator = session::cache_allocator(&opened.session, opened.report.provider);
             KvCache::new(&graph.cache, allocator, in_place).map_err(|error| first_run(error.into()))

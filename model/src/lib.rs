@@ -32,7 +32,7 @@ pub mod worker;
 pub use adapter::{Adapter, AdapterError, AdapterId};
 pub use artifact::{Artifact, ArtifactError};
 pub use config::Locations;
-pub use device::{DeviceReport, Provider, Refusal};
+pub use device::{DeviceReport, Provider, Refusal, UnknownProvider};
 pub use doctor::Checkup;
 pub use engine::{CachePlan, EngineOptions, LoadError};
 pub use generate::confidence::{Span, TokenScore};

@@ -1,5 +1,7 @@
 //! ONNX Runtime: a shared library that is loaded once per process, from a path that the caller gives.
 use std::path::{Path, PathBuf};
+#[cfg(feature = "cuda")]
+use std::sync::Once;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::environment::Environment;
@@ -134,6 +136,29 @@ impl Runtime {
 
     pub(crate) const fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// Loads those of NVIDIA's libraries that lie beside this one, once: its provider for CUDA looks for them by name, and
+    /// finds what the process has already. What does not load is told by the provider's own refusal.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn load_cuda_beside(&self) {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let folder = self.path.parent().unwrap_or(Path::new(""));
+            for name in ort::ep::cuda::CUDA_DYLIBS
+                .iter()
+                .chain(ort::ep::cuda::CUDNN_DYLIBS)
+            {
+                let file = folder.join(name);
+                if !file.is_file() {
+                    continue;
+                }
+                match ort::util::preload_dylib(&file) {
+                    Ok(()) => tracing::debug!(library = %file.display(), "loaded"),
+                    Err(error) => tracing::warn!(library = %file.display(), %error, "not loaded"),
+                }
+            }
+        });
     }
 }
 

@@ -5,7 +5,9 @@
 //     --check     only look; exit code 1 when something is missing
 //     --engine    also the server of another make that the tests of remote engines talk to (Linux on x64)
 //     --debug     convert with the development build, which the tests have anyway, instead of the released one
-//     --gpu       ONNX Runtime for CUDA 13 (Linux and Windows on x64) instead of the ordinary one
+//     --gpu       ONNX Runtime for CUDA 13 (Linux and Windows on x64) instead of the ordinary one, and NVIDIA's libraries
+//                 where a card is and the system has none
+//     --providers also, beside it, the builds of ONNX Runtime for other devices that the tests ask (Linux on x64)
 //     --keep      leave the downloaded packages in the cache's `downloads`
 //     --all       also what INKLING_MODEL or INKLING_ORT replace
 //     --record    (for maintainers) write the converted files' hashes into hashes.json instead of checking them
@@ -19,7 +21,8 @@ import { chmod, copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile 
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cache, fail, program, run, say } from '../lib.mjs';
-import { check, download, fresh, sha256, unpack } from './wheel.mjs';
+import { cudaIsInstalled, nvidiaCard } from './card.mjs';
+import { check, download, fetchFiles, fresh, sha256, unpack } from './wheel.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const flags = new Set(process.argv.slice(2));
@@ -29,7 +32,13 @@ const runtimeFolder = join(cache, 'onnxruntime');
 const modelFolder = join(cache, 'models', hashes.model.folder);
 const engineFolder = join(cache, 'engine');
 
-const known = ['--all', '--check', '--debug', '--engine', '--gpu', '--keep', '--record'];
+/** By this one of NVIDIA's libraries it is told whether they were fetched. */
+const CUBLAS = process.platform === 'win32' ? 'cublasLt64_13.dll' : 'libcublasLt.so.13';
+
+/** What the tests ask for devices: each is a runtime of its own, in a folder of its own. */
+const PROVIDERS = ['gpu', 'openvino'];
+
+const known = ['--all', '--check', '--debug', '--engine', '--gpu', '--keep', '--providers', '--record'];
 const unknown = [...flags].filter((flag) => !known.includes(flag));
 if (unknown.length > 0) fail(`Unknown option ${unknown.join(' ')}; there are ${known.join(' ')}`);
 
@@ -37,27 +46,31 @@ if (unknown.length > 0) fail(`Unknown option ${unknown.join(' ')}; there are ${k
 const replaced = (name) => !flags.has('--all') && Boolean(process.env[name]);
 const ownRuntime = replaced('INKLING_ORT');
 const ownModel = replaced('INKLING_MODEL');
+const platform = `${process.platform}-${process.arch}`;
 const wanted = ownRuntime ? undefined : runtimeWanted();
 const have = async () => ({
   runtime: ownRuntime || (await runtimeIsHere()),
   model: ownModel || (await filesAre(modelFolder, hashes.model.outputs)),
   engine: await engineIsHere(),
+  providers: (await providersMissing()).length === 0,
 });
 
 const before = await have();
 if (flags.has('--check')) {
-  if (before.runtime && before.model && before.engine) process.exit(0);
-  const missing = [!before.runtime && 'ONNX Runtime', !before.model && 'the default model', !before.engine && 'the tests’ engine'].filter(Boolean);
-  fail(`${missing.join(' and ')}: not in ${cache}. Run: node scripts/model/fetch.mjs`);
+  const names = { runtime: 'ONNX Runtime', model: 'the default model', engine: 'the tests’ engine', providers: 'the tests’ builds of ONNX Runtime' };
+  const missing = Object.keys(names).filter((name) => !before[name]);
+  if (missing.length === 0) process.exit(0);
+  fail(`${missing.map((name) => names[name]).join(' and ')}: not in ${cache}. Run: node scripts/model/fetch.mjs`);
 }
-if (!before.runtime || !before.model || !before.engine || flags.has('--record')) {
+if (Object.values(before).includes(false) || flags.has('--record')) {
   await mkdir(downloads, { recursive: true });
   const unlock = await lock();
   try {
     const now = await have(); // somebody else may have done it while we waited
-    if (!now.runtime) await fetchRuntime();
+    if (!now.runtime) await fetchRuntime(wanted, runtimeFolder, flags.has('--gpu') ? librariesWanted(say) : []);
     if (!now.model || flags.has('--record')) await fetchModel();
     if (!now.engine) await fetchEngine();
+    for (const kind of await providersMissing()) await fetchRuntime(hashes.runtimes[`${platform}-${kind}`], folderOf(kind));
     if (!flags.has('--keep')) await rm(downloads, { recursive: true, force: true });
   } catch (error) {
     process.exitCode = 1;
@@ -67,6 +80,9 @@ if (!before.runtime || !before.model || !before.engine || flags.has('--record'))
   }
 }
 if (!process.exitCode) {
+  if (flags.has('--providers') && platform !== 'linux-x64') {
+    say(`For ${platform} no builds of ONNX Runtime for other devices are fetched: the tests ask the ordinary one, which refuses them.`);
+  }
   say(`ONNX Runtime: ${ownRuntime ? process.env.INKLING_ORT : runtimeFolder}`);
   say(`Model: ${ownModel ? process.env.INKLING_MODEL : modelFolder}`);
 }
@@ -74,7 +90,6 @@ if (!process.exitCode) {
 // ---- ONNX Runtime
 
 function runtimeWanted() {
-  const platform = `${process.platform}-${process.arch}`;
   const found = hashes.runtimes[flags.has('--gpu') ? `${platform}-gpu` : platform];
   if (!found) {
     fail(`There is no ONNX Runtime package for ${platform}${flags.has('--gpu') ? ' with CUDA' : ''}. ` +
@@ -88,6 +103,7 @@ async function runtimeIsHere() {
   const installed = await json(join(runtimeFolder, 'installed.json'));
   const kept = installed?.package.startsWith('onnxruntime-gpu==') && !flags.has('--gpu');
   const right = installed?.package === wanted.package || (kept && isKnown(installed.package));
+  if (flags.has('--gpu') && librariesWanted().length > 0 && !existsSync(join(runtimeFolder, CUBLAS))) return false;
   return Boolean(right) && filesAre(runtimeFolder, installed.files);
 }
 
@@ -95,24 +111,72 @@ function isKnown(name) {
   return Object.values(hashes.runtimes).some((runtime) => runtime.package === name);
 }
 
-async function fetchRuntime() {
-  const unpacked = await unpack(await download(wanted, downloads));
-  const inside = join(unpacked, 'onnxruntime', 'capi');
-  const partial = await fresh(`${runtimeFolder}.partial`);
+async function fetchRuntime(item, folder, libraries = []) {
+  const partial = await fresh(`${folder}.partial`);
+  if (item.files) await fetchFiles(item, downloads, partial);
+  else await runtimeOfWheel(item, partial);
+  for (const library of libraries) {
+    const unpacked = await unpack(await download(library, downloads), join(downloads, 'unpacked'));
+    for (const name of await readdir(unpacked, { recursive: true })) {
+      if (/\.(so[.\d]*|dll)$/.test(name)) await rename(join(unpacked, name), join(partial, basename(name)));
+    }
+    await rm(unpacked, { recursive: true, force: true });
+  }
   const files = {};
+  for (const name of await readdir(partial)) {
+    // libonnxruntime.so.1.32.0 and libonnxruntime.1.32.0.dylib lose their version: one name on every machine
+    const plain = name.replace(/^(libonnxruntime.*\.so)\.[\d.]+$/, '$1').replace(/\.[\d.]+\.dylib$/, '.dylib');
+    if (plain !== name) await rename(join(partial, name), join(partial, plain));
+    // NVIDIA's are gigabytes, and were compared when they came: a look at each start would take seconds
+    if (/onnxruntime|DirectML|openvino|tbb/.test(plain) && /\.(so[.\d]*|dll|dylib)$/.test(plain)) files[plain] = await sha256(join(partial, plain));
+  }
+  await writeFile(join(partial, 'installed.json'), JSON.stringify({ package: item.package, files }, null, 2));
+  await replace(partial, folder);
+}
+
+/** The libraries of a wheel that is small enough to be fetched as a whole. */
+async function runtimeOfWheel(item, folder) {
+  const unpacked = await unpack(await download(item, downloads));
+  const inside = join(unpacked, 'onnxruntime', 'capi');
   for (const name of await readdir(inside)) {
     if (!/^(lib)?onnxruntime.*\.(so|dll|dylib)|^DirectML\.dll$/.test(name) || /pybind/.test(name)) continue;
-    // libonnxruntime.so.1.32.0 and libonnxruntime.1.32.0.dylib lose their version: one name on every machine
-    const plain = name.replace(/\.so\.[\d.]+$/, '.so').replace(/\.[\d.]+\.dylib$/, '.dylib');
-    await copyFile(join(inside, name), join(partial, plain));
-    files[plain] = await sha256(join(partial, plain));
+    await copyFile(join(inside, name), join(folder, name));
   }
   for (const name of ['LICENSE', 'ThirdPartyNotices.txt']) {
-    if (existsSync(join(unpacked, 'onnxruntime', name))) await copyFile(join(unpacked, 'onnxruntime', name), join(partial, name));
+    if (existsSync(join(unpacked, 'onnxruntime', name))) await copyFile(join(unpacked, 'onnxruntime', name), join(folder, name));
   }
-  await writeFile(join(partial, 'installed.json'), JSON.stringify({ package: wanted.package, files }, null, 2));
-  await replace(partial, runtimeFolder);
   await rm(unpacked, { recursive: true, force: true });
+}
+
+/** NVIDIA's libraries, where they are of use and not here: they are large. */
+function librariesWanted(tell = () => {}) {
+  const card = nvidiaCard();
+  if (!card) {
+    tell('No NVIDIA card is found here (nvidia-smi tells of none), so NVIDIA’s libraries are not fetched.');
+    return [];
+  }
+  tell(`NVIDIA card: ${card.name}${card.trouble ? `; ${card.trouble}` : ''}`);
+  if (cudaIsInstalled()) return [];
+  const megabytes = hashes.cuda[platform].reduce((sum, library) => sum + library.megabytes, 0);
+  tell(`CUDA 13 and cuDNN 9 are not installed here; NVIDIA’s own packages, under NVIDIA’s terms, are ${megabytes} MB`);
+  return hashes.cuda[platform];
+}
+
+// ---- the builds of ONNX Runtime that the tests ask for devices
+
+function folderOf(kind) {
+  return `${runtimeFolder}-${kind}`;
+}
+
+async function providersMissing() {
+  const missing = [];
+  for (const kind of flags.has('--providers') ? PROVIDERS : []) {
+    const item = hashes.runtimes[`${platform}-${kind}`];
+    if (!item?.files) continue; // said below
+    const installed = await json(join(folderOf(kind), 'installed.json'));
+    if (installed?.package !== item.package || !(await filesAre(folderOf(kind), installed.files))) missing.push(kind);
+  }
+  return missing;
 }
 
 // ---- the model
@@ -155,7 +219,7 @@ async function record(folder) {
 
 /** Which it is on this machine, if one is asked for and there is one. */
 function engineWanted() {
-  return flags.has('--engine') ? hashes.engines[`${process.platform}-${process.arch}`] : undefined;
+  return flags.has('--engine') ? hashes.engines[platform] : undefined;
 }
 
 async function engineIsHere() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sync_server::ai::{AiConfig, EngineError, EnginesFile};
+use sync_server::ai::{AiConfig, EngineError, EnginesFile, Provider};
 
 /// Settings of the desktop application; each is a flag and an environment variable.
 #[derive(Debug, Clone, clap::Parser)]
@@ -21,6 +21,9 @@ pub struct Config {
     /// The ONNX Runtime library. Default: the one that the set-up fetched.
     #[arg(long, env = "INKLING_ORT")]
     pub ort: Option<PathBuf>,
+    /// Devices to ask for, in this order, as `cuda,cpu`; the CPU comes last by itself. Default: cuda,directml,cpu.
+    #[arg(long, env = "INKLING_DEVICES", value_delimiter = ',')]
+    pub devices: Option<Vec<Provider>>,
     /// A file of engines elsewhere (JSON; README.md). Default: engines.json in the folder of the document store.
     #[arg(long, env = "INKLING_ENGINES")]
     pub engines: Option<PathBuf>,
@@ -48,6 +51,7 @@ impl Config {
         let mut config = AiConfig {
             model: self.model.clone(),
             ort: self.ort.clone(),
+            devices: self.devices.clone(),
             ..AiConfig::default()
         };
         if let Some(file) = EnginesFile::find(self.engines.as_deref(), data)? {

@@ -80,14 +80,15 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 /// Does a command, without a window.
 ///
 /// # Errors
-/// Words about what is wrong; of the self-test, its report when there is no model.
+/// Words about what is wrong; of the self-test, its report when there is no model, and that no device runs it that was named.
 pub fn command(config: &Config, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Doctor => {
             let settings = config.ai(&runtime::data_folder(config)?)?;
-            let report = sync_server::ai::doctor(settings, None).map_err(anyhow::Error::msg)?;
+            let (report, as_asked) = sync_server::ai::doctor(settings).map_err(anyhow::Error::msg)?;
             // A closed standard output is no reason not to do it.
             drop(std::io::stdout().write_all(report.as_bytes()));
+            anyhow::ensure!(as_asked, "none of the devices asked for runs the model");
             Ok(())
         }
     }

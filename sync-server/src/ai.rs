@@ -10,9 +10,11 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use ai_peer::Thresholds;
-use model::{Artifact, Checkup, EngineOptions, Generator, Locations, Provider, Runtime, Worker};
+use model::{Artifact, Checkup, EngineOptions, Generator, Locations, Runtime, Worker};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+pub use model::Provider;
 
 pub use engines::{EngineConfig, EngineError, EnginesFile, Seat, read_key};
 
@@ -29,6 +31,8 @@ pub struct AiConfig {
     pub model: Option<PathBuf>,
     /// The ONNX Runtime library.
     pub ort: Option<PathBuf>,
+    /// Devices to ask for, in this order.
+    pub devices: Option<Vec<Provider>>,
     /// Engines elsewhere, the one to ask first first.
     pub engines: Vec<EngineConfig>,
     /// When the model here is not sure enough of its words.
@@ -69,11 +73,12 @@ pub async fn run(relay: Relay, config: AiConfig, stop: impl Future<Output = ()>)
     let AiConfig {
         model,
         ort,
+        devices,
         engines,
         thresholds,
     } = config;
     engines::reach(engines, &seats);
-    let loading = tokio::task::spawn_blocking(move || load(model, ort, None));
+    let loading = tokio::task::spawn_blocking(move || load(model, ort, devices));
     let (told, problems) = (seats.clone(), relay.clone());
     let local = async move {
         match loading.await {
@@ -131,16 +136,21 @@ fn load(
 }
 
 /// Loads the model here as a server would, has it write some words, and tells in words what was asked for, what runs, how
-/// fast and why not otherwise; then asks each engine elsewhere for some words, too. Blocks.
+/// fast and why not otherwise; then asks each engine elsewhere for some words, too. Returns this report, and whether one of the
+/// devices that were named, if any were, runs the model. Blocks.
 ///
 /// # Errors
 /// Words about why there is no model; they are the report then.
-pub fn doctor(config: AiConfig, devices: Option<Vec<Provider>>) -> Result<String, String> {
+pub fn doctor(config: AiConfig) -> Result<(String, bool), String> {
+    let asked = config.devices.clone();
     let local =
-        load(config.model, config.ort, devices).map(|generator| Checkup::examine(generator.as_ref()).words());
-    let mut report = match &local {
-        Ok(words) => words.clone(),
-        Err(problem) => format!("There is no model here: {problem}\n"),
+        load(config.model, config.ort, config.devices).map(|generator| Checkup::examine(generator.as_ref()));
+    let (mut report, well) = match &local {
+        Ok(checkup) => match elsewhere(checkup.model.device.provider, asked.as_deref()) {
+            Some(words) => (checkup.words() + &words, false),
+            None => (checkup.words(), true),
+        },
+        Err(problem) => (format!("There is no model here: {problem}\n"), false),
     };
     for engine in &config.engines {
         let words = match engine.connect() {
@@ -149,7 +159,21 @@ pub fn doctor(config: AiConfig, devices: Option<Vec<Provider>>) -> Result<String
         };
         report.push_str(&format!("\n{}, {}\n{words}", engine.name, engine.place.words()));
     }
-    if local.is_ok() { Ok(report) } else { Err(report) }
+    if local.is_ok() {
+        Ok((report, well))
+    } else {
+        Err(report)
+    }
+}
+
+/// What is said when none of the devices that were named runs the model.
+fn elsewhere(runs: Provider, asked: Option<&[Provider]>) -> Option<String> {
+    let asked = asked.filter(|asked| !asked.is_empty() && !asked.contains(&runs))?;
+    let names: Vec<&str> = asked.iter().map(|provider| provider.name()).collect();
+    Some(format!(
+        "None of the devices asked for ({}) runs the model; the {runs} does.\n",
+        names.join(", ")
+    ))
 }
 
 /// Runs one peer for every document that people have open, all on one model, until `stop`; then all have left.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use crdt::Role;
+use model::Provider;
 use sync_server::access::{JwtKey, JwtSettings};
 use sync_server::ai::AiConfig;
 use sync_server::{Access, RelayConfig, StorePath, UiSource};
@@ -93,6 +94,9 @@ pub(crate) struct Config {
     /// The ONNX Runtime library. Default: the one that the set-up fetched.
     #[arg(long, env = "INKLING_ORT")]
     pub(crate) ort: Option<PathBuf>,
+    /// Devices to ask for, in this order, as `cuda,cpu`; the CPU comes last by itself. Default: cuda,directml,cpu.
+    #[arg(long, env = "INKLING_DEVICES", value_delimiter = ',')]
+    pub(crate) devices: Option<Vec<Provider>>,
     #[command(flatten)]
     pub(crate) engines: EngineSettings,
     /// Run without an AI peer.
@@ -198,6 +202,7 @@ impl Config {
         let mut config = AiConfig {
             model: self.model_dir.clone(),
             ort: self.ort.clone(),
+            devices: self.devices.clone(),
             ..AiConfig::default()
         };
         self.engines.apply(&mut config, &self.data_folder()?)?;
@@ -277,6 +282,15 @@ mod tests {
             Config::try_parse_from(["inkling-server", "--engine-model", "m"]).is_err(),
             "without its address"
         );
+    }
+
+    #[test]
+    fn devices_are_asked_for_by_name() {
+        let config = Config::parse_from(["inkling-server", "--devices", "openvino,CPU"]);
+        assert_eq!(config.devices, Some(vec![Provider::OpenVino, Provider::Cpu]));
+        assert_eq!(Config::parse_from(["inkling-server"]).devices, None);
+        let error = Config::try_parse_from(["inkling-server", "--devices", "tpu"]).unwrap_err();
+        assert!(error.to_string().contains("`tpu` is none of: cuda"), "{error}");
     }
 
     #[test]

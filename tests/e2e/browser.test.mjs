@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch, picture } from './browser.mjs';
 import { ask, cards, People, saved, see, settles, text } from './people.mjs';
-import { Server } from './server.mjs';
+import { forCards, Server } from './server.mjs';
 
 let server;
 let browser;
@@ -14,7 +14,7 @@ let ann;
 let bob;
 
 before(async () => {
-  server = await Server.start();
+  server = await Server.start({ env: forCards() });
   browser = await launch();
   people = new People(browser);
   await server.modelReady();
@@ -76,8 +76,15 @@ test('the model is a person in the list; its proposal grows for all and enters t
   // The status bar says what runs it and, of what was asked for first, why it does not.
   const [model] = (await server.api('GET', '/status')).models;
   const refused = model.devices.find((device) => !device.running);
+  if (refused?.provider === 'CUDA' && 'INKLING_ORT' in forCards()) assert.match(refused.reason, /libcu|driver|device/, 'in its loader’s words');
   const said = refused ? `${model.device}, not ${refused.provider}: ${refused.reason}` : model.device;
   await ann.getByTestId('ai-device').getByText(said).waitFor();
+  const usual = ann.viewportSize();
+  await ann.setViewportSize({ width: 700, height: 600 });
+  const { x, width } = await ann.getByTestId('ai-details').boundingBox();
+  assert.ok(x >= 0 && x + width <= 700, `a long reason is cut inside the window: ${x} + ${width}`);
+  await picture(ann, 'device');
+  await ann.setViewportSize(usual);
   await shore(ann).click();
   await ann.keyboard.press('End');
   const before = await text(bob);

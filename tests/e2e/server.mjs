@@ -1,12 +1,24 @@
 // Starts the real server on a free port with a data folder of its own, and stops or kills it.
 
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cache } from '../../scripts/lib.mjs';
 import { eventually, freePort, Program } from './processes.mjs';
 
 /** The path of the server's program. */
 export const serverProgram = process.env.INKLING_SERVER ?? 'target/debug/inkling-server';
+
+/**
+ * The environment in which a server has the build of ONNX Runtime for NVIDIA's cards, where the set-up fetches it (Linux on
+ * x64); elsewhere it has the ordinary one, which refuses cards, too.
+ */
+export function forCards() {
+  if (`${process.platform}-${process.arch}` !== 'linux-x64') return {};
+  const library = join(cache, 'onnxruntime-gpu', 'libonnxruntime.so');
+  if (!existsSync(library)) throw new Error(`${library} is missing: run node scripts/model/fetch.mjs --providers`);
+  return { INKLING_ORT: library };
+}
 
 /** A new empty folder for a test's data. */
 export function dataFolder() {

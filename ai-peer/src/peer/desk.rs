@@ -66,6 +66,12 @@ impl Desk {
         self.config.place.as_deref().unwrap_or(device)
     }
 
+    /// The same, and how much of the model runs there where that is not all of it.
+    pub(super) fn device(&self) -> String {
+        let label = || self.generator.info().device.label();
+        self.config.place.clone().unwrap_or_else(label)
+    }
+
     /// Tells who is here and what the text is to whoever keeps pieces of both from leaving.
     pub(super) fn tell(&self, request: &Request) {
         let Some(known) = &self.config.known else { return };

@@ -15,7 +15,7 @@ pub(super) fn state(desk: &Desk, jobs: &[Job]) -> Value {
         "color": desk.config.color,
         "kind": "ai",
         "model": info.name,
-        "device": desk.place(),
+        "device": desk.device(),
         "quantisation": info.quantisation,
     });
     if let Some(user) = user.as_object_mut() {

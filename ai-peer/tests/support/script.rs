@@ -53,6 +53,7 @@ impl Script {
                 device: DeviceReport {
                     provider: Provider::Cpu,
                     shares: vec![],
+                    asked: vec![Provider::Cpu],
                     refused: vec![],
                     runtime: "1.0".into(),
                     threads: 1,

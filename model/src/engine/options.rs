@@ -123,6 +123,16 @@ pub enum LoadError {
     Thread(String),
 }
 
+impl LoadError {
+    /// The model loads and does not run there. A card can take a graph and fail at it: its memory is short, it is too old.
+    pub(crate) fn first_run(provider: Provider, error: &EngineError) -> Self {
+        Self::FirstRun(match provider {
+            Provider::Cpu => error.to_string(),
+            _ => format!("on {provider}: {error}; `--devices cpu` runs it on the processor"),
+        })
+    }
+}
+
 /// A run that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -144,4 +154,20 @@ pub enum EngineError {
     /// ONNX Runtime failed.
     #[error(transparent)]
     Run(#[from] ort::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_fails_at_the_first_run_is_named_with_the_way_round_it() {
+        let words = |provider| LoadError::first_run(provider, &EngineError::Empty).to_string();
+        let cuda = words(Provider::Cuda);
+        assert!(
+            cuda.contains("on CUDA: no tokens were given") && cuda.contains("--devices cpu"),
+            "{cuda}"
+        );
+        assert!(!words(Provider::Cpu).contains("--devices"));
+    }
 }

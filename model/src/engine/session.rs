@@ -1,8 +1,7 @@
 //! Opens an ONNX Runtime session: asks providers one by one, and reports who really runs the graph.
 use std::path::Path;
 
-use ort::ep;
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::{Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -30,7 +29,12 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
     };
     let mut refused = Vec::new();
     let mut builder = builder(runtime, options).map_err(not_opened)?;
-    let accepted = register(&mut builder, &options.devices, &mut refused);
+    let asked = asked(&options.devices);
+    #[cfg(feature = "cuda")]
+    if asked.iter().any(|provider| provider.is_nvidia()) {
+        runtime.load_cuda_beside();
+    }
+    let accepted = register(&mut builder, &asked, &mut refused);
     let weights = crate::artifact::weight_names(file);
     let open = |builder| MappedSession::open(builder, file, &weights, runtime.minor());
     let (mut session, accepted) = match open(builder) {
@@ -67,10 +71,10 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
     }
     let report = report(
         &counts,
+        asked,
         &accepted,
         refused,
-        runtime.version(),
-        options.thread_count(),
+        (runtime.version(), options.thread_count()),
     );
     tracing::info!(model = %file.display(), "{}", report.summary());
     Ok(Opened {
@@ -98,34 +102,51 @@ fn builder(runtime: &Runtime, options: &EngineOptions) -> Result<SessionBuilder,
     Ok(builder)
 }
 
-/// Registers each provider on its own, so that a refusal is known instead of only logged.
+/// Registers each provider on its own, so that a refusal is known instead of only logged. The CPU takes whatever it is
+/// given, so nobody is asked after it.
 fn register(builder: &mut SessionBuilder, devices: &[Provider], refused: &mut Vec<Refusal>) -> Vec<Provider> {
     let mut accepted = Vec::new();
+    let mut after_cpu = false;
     for &provider in devices {
-        let dispatch = match provider {
-            Provider::Cuda => ep::CUDA::default().build(),
-            Provider::DirectMl => ep::DirectML::default().build(),
-            Provider::Cpu | Provider::Remote => break,
+        if provider == Provider::Cpu {
+            after_cpu = true;
+            continue;
+        }
+        let answer = if after_cpu {
+            Err("the CPU was asked for before it, and runs every model".to_owned())
+        } else {
+            provider.dispatch().and_then(|dispatch| {
+                let dispatch = dispatch.error_on_failure();
+                dispatch.register(builder).map_err(|error| one_line(&error))
+            })
         };
-        match dispatch.error_on_failure().register(builder) {
+        match answer {
             Ok(()) => accepted.push(provider),
-            Err(error) => refused.push(Refusal {
-                provider,
-                reason: one_line(&error),
-            }),
+            Err(reason) => refused.push(Refusal { provider, reason }),
         }
     }
     accepted
 }
 
-/// Who runs how much of the graph. A provider that was accepted and does not run most of it is told among those that
-/// are not used: to be asked for and not to work is a refusal, whoever says so.
+/// What is asked for, in this order: what was named, and the CPU behind it if it was not.
+fn asked(devices: &[Provider]) -> Vec<Provider> {
+    let mut asked: Vec<Provider> = Vec::new();
+    for provider in devices.iter().chain([&Provider::Cpu]) {
+        if !asked.contains(provider) {
+            asked.push(*provider);
+        }
+    }
+    asked
+}
+
+/// Who runs how much of the graph. A provider that was accepted, was asked before the one that runs most, and runs less, is
+/// told among those that are not used: to be asked for and not to work is a refusal, whoever says so.
 fn report(
     counts: &NodeCounts,
+    asked: Vec<Provider>,
     accepted: &[Provider],
     mut refused: Vec<Refusal>,
-    version: &str,
-    threads: usize,
+    (version, threads): (&str, usize),
 ) -> DeviceReport {
     let mut shares: Vec<Share> = counts
         .iter()
@@ -137,29 +158,28 @@ fn report(
     shares.sort_by(|a, b| b.nodes.cmp(&a.nodes).then_with(|| a.provider.cmp(&b.provider)));
     let provider = shares
         .first()
-        .and_then(|share| {
-            Provider::PREFERRED
-                .into_iter()
-                .find(|p| p.runtime_name() == share.provider)
-        })
+        .and_then(|share| Provider::of_runtime(&share.provider))
         .unwrap_or(Provider::Cpu);
     let all: usize = shares.iter().map(|share| share.nodes).sum();
-    for asked in accepted.iter().filter(|asked| **asked != provider) {
+    let before = accepted.iter().take_while(|accepted| **accepted != provider);
+    for passed_over in before {
         let nodes = shares
             .iter()
-            .find(|share| share.provider == asked.runtime_name())
+            .find(|share| share.provider == passed_over.runtime_name())
             .map_or(0, |share| share.nodes);
         refused.push(Refusal {
-            provider: *asked,
+            provider: *passed_over,
             reason: match nodes {
                 0 => format!("it started, but it can run none of the {all} nodes of this model"),
                 _ => format!("it started, but it can run only {nodes} of the {all} nodes of this model"),
             },
         });
     }
+    refused.sort_by_key(|refusal| asked.iter().position(|asked| *asked == refusal.provider));
     DeviceReport {
         provider,
         shares,
+        asked,
         refused,
         runtime: version.to_owned(),
         threads,
@@ -168,10 +188,8 @@ fn report(
 
 /// Where the cache is to lie: beside the nodes that use it.
 pub(super) fn cache_allocator(session: &Session, provider: Provider) -> Allocator {
-    let device = match provider {
-        Provider::Cpu | Provider::Remote => return Allocator::default(),
-        Provider::Cuda => AllocationDevice::CUDA,
-        Provider::DirectMl => AllocationDevice::DIRECTML,
+    let Some(device) = provider.memory() else {
+        return Allocator::default();
     };
     MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default)
         .and_then(|info| Allocator::new(session, info))
@@ -181,16 +199,32 @@ pub(super) fn cache_allocator(session: &Session, provider: Provider) -> Allocato
         })
 }
 
-/// The first line of ONNX Runtime's words; what follows are source files and stack traces.
+/// What ONNX Runtime says, for people.
 fn one_line(error: &ort::Error<impl Sized>) -> String {
-    error
-        .message()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .trim_end_matches('.')
-        .to_owned()
+    without_source(error.message()).to_owned()
+}
+
+/// The first line of a message, without the places in ONNX Runtime's source that surround what is wrong:
+/// `…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : what is wrong`, or
+/// `…/cuda_call.cc:154 … CUDA failure 35: what is wrong ; GPU=0 ; hostname=… ; file=…`. Of a library that did not load the
+/// loader's words are left, without the folder of this machine. What follows the line are stack traces.
+fn without_source(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    let after_kind = || {
+        line.rsplit_once("[ONNXRuntimeError] : ")?
+            .1
+            .splitn(3, " : ")
+            .nth(2)
+    };
+    let failure = ["CUDA failure ", "CUBLAS failure ", "CUDNN failure "]
+        .iter()
+        .find_map(|kind| line.get(line.find(kind)?..)?.split(" ; ").next());
+    let words = failure.or_else(after_kind).unwrap_or(line);
+    let words = match words.split_once(" with error: ") {
+        Some((before, loader)) if before.starts_with("Failed to load library ") => loader,
+        _ => words,
+    };
+    words.trim().trim_end_matches('.')
 }
 
 #[cfg(test)]
@@ -207,19 +241,56 @@ mod tests {
     #[test]
     fn a_provider_that_starts_and_runs_little_is_told() {
         let (cuda, cpu) = ("CUDAExecutionProvider", "CPUExecutionProvider");
-        let told = |nodes: &[(&str, usize)]| {
-            let report = report(&counts(nodes), &[Provider::Cuda], Vec::new(), "1.0", 2);
+        let told = |asked: &[Provider], nodes: &[(&str, usize)]| {
+            let accepted: Vec<Provider> = asked[..asked.len() - 1].to_vec();
+            let report = report(&counts(nodes), asked.to_vec(), &accepted, Vec::new(), ("1.0", 2));
+            assert_eq!(report.asked, asked);
             (report.provider, report.refused)
         };
-        let (provider, refused) = told(&[(cpu, 90)]);
+        let one = [Provider::Cuda, Provider::Cpu];
+        let (provider, refused) = told(&one, &[(cpu, 90)]);
         assert_eq!((provider, refused.len()), (Provider::Cpu, 1));
         assert!(refused[0].reason.contains("none of the 90 nodes"), "{refused:?}");
-        let (provider, refused) = told(&[(cpu, 90), (cuda, 10)]);
+        let (provider, refused) = told(&one, &[(cpu, 90), (cuda, 10)]);
         assert_eq!((provider, refused.len()), (Provider::Cpu, 1));
         assert!(
             refused[0].reason.contains("only 10 of the 100 nodes"),
             "{refused:?}"
         );
-        assert_eq!(told(&[(cpu, 10), (cuda, 90)]), (Provider::Cuda, vec![]));
+        assert_eq!(told(&one, &[(cpu, 10), (cuda, 90)]), (Provider::Cuda, vec![]));
+        // whoever was asked after the one that runs it was there in case, and nobody expected more of it
+        let (tensorrt, two) = (
+            "TensorrtExecutionProvider",
+            [Provider::TensorRt, Provider::Cuda, Provider::Cpu],
+        );
+        let (provider, refused) = told(&two, &[(cpu, 5), (cuda, 15), (tensorrt, 80)]);
+        assert_eq!((provider, refused), (Provider::TensorRt, vec![]));
+        let (provider, refused) = told(&two, &[(cpu, 10), (cuda, 90)]);
+        assert_eq!((provider, refused.len()), (Provider::Cuda, 1));
+        assert_eq!(refused[0].provider, Provider::TensorRt);
+    }
+
+    #[test]
+    fn messages_begin_with_what_is_wrong() {
+        let told = "libcublasLt.so.13: cannot open shared object file: No such file or directory";
+        let raw = format!(
+            "/onnxruntime_src/provider_bridge_ort.cc:2043 onnxruntime::Provider& Get() [ONNXRuntimeError] : 1 : FAIL : \
+             Failed to load library /home/a/libonnxruntime_providers_cuda.so with error: {told}\n#0 x"
+        );
+        assert_eq!(without_source(&raw), told);
+        assert_eq!(
+            without_source("No such thing : here.\nmore"),
+            "No such thing : here"
+        );
+        assert_eq!(without_source("[ONNXRuntimeError] : 1"), "[ONNXRuntimeError] : 1");
+        assert_eq!(without_source(""), "");
+    }
+
+    #[test]
+    fn the_cpu_is_asked_once_and_last_unless_it_is_named_before() {
+        use Provider::{Cpu, Cuda, DirectMl};
+        assert_eq!(asked(&[]), [Cpu]);
+        assert_eq!(asked(&[DirectMl, Cuda, DirectMl]), [DirectMl, Cuda, Cpu]);
+        assert_eq!(asked(&[Cpu, Cuda]), [Cpu, Cuda]);
     }
 }

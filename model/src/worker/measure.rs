@@ -2,7 +2,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::device::Provider;
+use crate::device::{Place, Provider};
 use crate::engine::{Engine, LoadError};
 use crate::generate::Pace;
 use crate::tokenizer::TextTokenizer;
@@ -26,24 +26,25 @@ const ROW_COST_PROCESSOR: f32 = 0.25;
 
 /// What a request more in a run costs there, as a share of a run of one.
 pub(super) const fn row_cost(provider: Provider) -> f32 {
-    match provider {
-        Provider::Cpu => ROW_COST_PROCESSOR,
-        Provider::Cuda | Provider::DirectMl | Provider::Remote => DRAFT_COST_CARD,
+    match provider.place() {
+        Place::Processor => ROW_COST_PROCESSOR,
+        Place::Card => DRAFT_COST_CARD,
     }
 }
 
 /// What a token more in a run costs there. Not measured when a model is loaded: which drafts are tried decides which near ties
 /// are looked at twice, and the same request is to have the same answer whatever else the machine does.
 pub(super) const fn draft_cost(provider: Provider) -> f32 {
-    match provider {
-        Provider::Cpu => DRAFT_COST_PROCESSOR,
-        Provider::Cuda | Provider::DirectMl | Provider::Remote => DRAFT_COST_CARD,
+    match provider.place() {
+        Place::Processor => DRAFT_COST_PROCESSOR,
+        Place::Card => DRAFT_COST_CARD,
     }
 }
 
 /// A short run of the real thing: it also makes the first request as fast as later ones.
 pub(super) fn measure(engine: &mut Engine, tokenizer: &TextTokenizer) -> Result<Pace, LoadError> {
-    let failed = |error: crate::engine::EngineError| LoadError::FirstRun(error.to_string());
+    let provider = engine.device().provider;
+    let failed = |error| LoadError::first_run(provider, &error);
     let mut tokens = tokenizer.encode(SAMPLE).map_err(LoadError::FirstRun)?;
     let known = engine.vocabulary();
     tokens.retain(|token| (*token as usize) < known);

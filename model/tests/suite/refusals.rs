@@ -127,10 +127,18 @@ fn providers_that_refuse_are_told_and_the_cpu_runs_every_node() {
     assert!(report.shares[0].nodes > 20, "{report:?}");
     let refused: Vec<Provider> = report.refused.iter().map(|refusal| refusal.provider).collect();
     assert_eq!(
-        refused,
-        [Provider::Cuda, Provider::DirectMl],
+        (refused.as_slice(), report.asked.as_slice()),
+        (
+            [Provider::Cuda, Provider::DirectMl].as_slice(),
+            Provider::PREFERRED.as_slice()
+        ),
         "the library that is fetched for this machine is the CPU's"
     );
+    assert_eq!(
+        report.refused[0].reason,
+        "CUDA execution provider is not enabled in this build"
+    );
+    assert!(report.refused[0].advice().unwrap().contains("--gpu"));
     assert!(
         report
             .refused
@@ -140,10 +148,30 @@ fn providers_that_refuse_are_told_and_the_cpu_runs_every_node() {
     );
     assert!(report.summary().contains("CUDA not used"));
 
-    let options = EngineOptions {
-        devices: vec![Provider::Cpu],
-        ..EngineOptions::default()
+    let device = |devices: &[Provider]| {
+        let options = EngineOptions {
+            devices: devices.to_vec(),
+            ..EngineOptions::default()
+        };
+        let engine = model::engine::Engine::open(&runtime(), &tiny("fp32"), &options).unwrap();
+        engine.device().clone()
     };
-    let engine = model::engine::Engine::open(&runtime(), &tiny("fp32"), &options).unwrap();
-    assert!(engine.device().refused.is_empty());
+    assert!(device(&[Provider::Cpu]).refused.is_empty());
+    let late = device(&[Provider::Cpu, Provider::Cuda]).refused;
+    assert!(
+        late[0].reason.contains("the CPU was asked for before it"),
+        "{late:?}"
+    );
+    // The CPU's library has none of the others, whether this build can ask for them or not.
+    let all = device(Provider::ALL);
+    assert_eq!(
+        (all.provider, all.asked.as_slice()),
+        (Provider::Cpu, Provider::ALL)
+    );
+    let others: Vec<Provider> = all.refused.iter().map(|refusal| refusal.provider).collect();
+    assert_eq!(others, Provider::ALL[..Provider::ALL.len() - 1], "{all:?}");
+    assert!(
+        all.refused.iter().all(|refusal| refusal.reason.len() > 10),
+        "{all:?}"
+    );
 }

@@ -108,7 +108,7 @@ fn of_model(generator: &dyn Generator, seat: &Seat) -> ModelStatus {
         } else {
             info.name.clone()
         },
-        device: place.unwrap_or(device.provider.name()).to_owned(),
+        device: place.map_or_else(|| device.label(), str::to_owned),
         quantisation: info.quantisation.clone(),
         licence: info.licence.clone().unwrap_or_else(|| "not stated".into()),
         tokens_per_second: Some(info.decode_tokens_per_second),

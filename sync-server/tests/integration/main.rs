@@ -12,6 +12,7 @@ mod api;
 mod client;
 mod copies;
 mod crashes;
+mod devices;
 mod durability;
 mod engines;
 mod epoch;

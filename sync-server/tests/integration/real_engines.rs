@@ -13,7 +13,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::engines::Scene;
-use crate::process::command;
 
 #[path = "../../../model/tests/suite/other_engine.rs"]
 mod other_engine;
@@ -186,51 +185,4 @@ async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
     }
     assert!(!scene.departures().await.is_empty());
     scene.end().await;
-}
-
-#[test]
-fn the_doctor_tells_what_was_asked_for_what_runs_and_why_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = command(&["doctor", "--devices", "cuda,cpu", "--data"])
-        .arg(folder.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success(),
-        "{said} {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    for part in [
-        "Asked for CUDA, CPU, in this order",
-        "Runs on   CPU: ",
-        "nodes on CPUExecutionProvider",
-        "Refused   CUDA: ",
-        "tokens a second",
-        " MB in this process",
-        "Licence   ",
-    ] {
-        assert!(said.contains(part), "{part} is not in\n{said}");
-    }
-    let refused = said
-        .lines()
-        .find(|line| line.starts_with("Refused   CUDA: "))
-        .unwrap();
-    assert!(refused.len() > "Refused   CUDA: ".len() + 10, "{refused}");
-
-    let output = command(&["doctor", "--model-dir", "/nowhere", "--data"])
-        .arg(folder.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        !output.status.success() && said.contains("There is no model here") && said.contains("/nowhere"),
-        "{said}"
-    );
-    let output = command(&["doctor", "--devices", "tpu"]).output().unwrap();
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("cuda, directml, cpu")
-    );
 }
