@@ -1,7 +1,8 @@
 //! The adapters of a worker, and the second graph that wears them.
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use crate::adapter::{Adapter, AdapterError, AdapterId, graph};
 use crate::artifact::Artifact;
@@ -16,7 +17,15 @@ pub(super) struct Adapters {
     base: String,
     graph: PathBuf,
     folder: Option<PathBuf>,
-    loaded: Mutex<HashMap<AdapterId, Arc<Adapter>>>,
+    loaded: Mutex<HashMap<AdapterId, Loaded>>,
+}
+
+/// One that was read.
+#[derive(Debug)]
+struct Loaded {
+    adapter: Arc<Adapter>,
+    /// When its folder was made, if it is one of the folder of adapters: another one of the same name is read anew.
+    made: Option<SystemTime>,
 }
 
 impl Adapters {
@@ -31,33 +40,57 @@ impl Adapters {
 
     /// Reads one.
     pub(super) fn add(&self, id: AdapterId, place: &Path) -> Result<Arc<Adapter>, AdapterError> {
+        self.read(id, place, None)
+    }
+
+    fn read(
+        &self,
+        id: AdapterId,
+        place: &Path,
+        made: Option<SystemTime>,
+    ) -> Result<Arc<Adapter>, AdapterError> {
         let slots = graph::slots(&self.graph, &self.base)?;
         let adapter = Arc::new(Adapter::open(place, &self.base, &slots)?);
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.insert(id, Arc::clone(&adapter));
+        let loaded = Loaded {
+            adapter: Arc::clone(&adapter),
+            made,
+        };
+        self.lock().insert(id, loaded);
         Ok(adapter)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AdapterId, Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One that was read before.
     pub(super) fn loaded(&self, id: &AdapterId) -> Option<Arc<Adapter>> {
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.get(id).cloned()
+        self.lock().get(id).map(|loaded| Arc::clone(&loaded.adapter))
     }
 
-    /// One that was read before, or is in the folder. Errors are in words.
+    /// One that was given to the worker, or is in the folder now. Errors are in words.
     pub(super) fn get(&self, id: &AdapterId) -> Result<Arc<Adapter>, String> {
-        if let Some(adapter) = self.loaded(id) {
-            return Ok(adapter);
-        }
         // a name is one folder's: nothing outside of the adapters' is read
         let plain = crate::manager::is_name(&id.0);
-        let place = self
-            .folder
+        let folder = self.folder.as_ref().filter(|_| plain);
+        let place = folder.map(|folder| folder.join(&id.0));
+        let made = place
             .as_ref()
-            .filter(|_| plain)
-            .map(|folder| folder.join(&id.0));
+            .and_then(|place| place.metadata().and_then(|data| data.modified()).ok());
+        {
+            let mut all = self.lock();
+            match all.get(id) {
+                Some(loaded) if loaded.made.is_none() || loaded.made == made => {
+                    return Ok(Arc::clone(&loaded.adapter));
+                }
+                Some(_) => drop(all.remove(id)), // it was removed, or is another one now
+                None => {}
+            }
+        }
         match place.filter(|place| place.is_dir()) {
-            Some(place) => self.add(id.clone(), &place).map_err(|error| error.to_string()),
+            Some(place) => self
+                .read(id.clone(), &place, made)
+                .map_err(|error| error.to_string()),
             None => Err(format!(
                 "there is no adapter `{id}`: `inkling-models adapters list` shows those that there are"
             )),

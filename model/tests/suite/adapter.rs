@@ -336,11 +336,19 @@ fn adapters_are_added_listed_and_removed() {
         Err(ManagerError::AdapterUnknown(_))
     ));
     let worker = worker(
-        base,
+        base.clone(),
         EngineOptions {
             adapters: Some(folder.path().join("adapters")),
             ..EngineOptions::default()
         },
     );
-    answer(&worker, &wearing(&ask("a", 2), "my-style"));
+    let request = wearing(&ask("a", 12), "my-style");
+    let first = answer(&worker, &request);
+    // another one of the same name is another one, and one that was removed is not there any more
+    library.remove("my-style").unwrap();
+    let error = worker.generate(request.clone()).unwrap_err();
+    assert!(error.to_string().contains("no adapter `my-style`"), "{error}");
+    write_peft(&random(&own, 9, 0.4), &peft);
+    library.add(&peft, None, &base).unwrap();
+    assert_ne!(answer(&worker, &request), first);
 }

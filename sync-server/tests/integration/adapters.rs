@@ -135,15 +135,10 @@ async fn adapters_are_added_listed_named_and_removed() {
         (&json!("my-law"), &json!(["my-law"])),
         "{seen}"
     );
-    // it may stay named, beside others that are there; the model may still know one of this name
+    // it may stay named, beside others that are there, and come back
     assert_eq!(served.api("PUT", &path, json!({"usual": "my-law"})).await.0, 200);
-    let job = over(&served, add(json!({"from": peft})).await).await;
-    assert!(
-        job["state"] == "failed" && job["message"].as_str().unwrap().contains("choose another name"),
-        "{job}"
-    );
     assert_eq!(list(&served).await["adapters"], json!([]));
-    let job = over(&served, add(json!({"from": peft, "name": "law-2"})).await).await;
+    let job = over(&served, add(json!({"from": peft})).await).await;
     assert_eq!(job["state"], "done", "{job}");
     served.stop().await;
 }

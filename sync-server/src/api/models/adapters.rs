@@ -101,17 +101,9 @@ async fn add(State(relay): State<Relay>, guest: Guest, bytes: Bytes) -> Result<R
     let base = base(&relay, model).await?;
     let adapters = AdapterLibrary::new(relay.adapters_folder());
     let what = from.display().to_string();
-    let desk = relay.shared.model_desk.clone();
     let job = relay.shared.model_desk.start(Kind::Adapter, &what, move |pen| {
         pen.tell("reading the adapter", 0, None);
-        if let Some(name) = name.as_deref().filter(|name| desk.was_removed(name)) {
-            return Err(removed_before(name));
-        }
         let added = adapters.add(&from, name.as_deref(), &base)?;
-        if desk.was_removed(&added.id) {
-            adapters.remove(&added.id)?;
-            return Err(removed_before(&added.id));
-        }
         Ok(Outcome {
             model: added.id,
             message: Some(format!(
@@ -121,14 +113,6 @@ async fn add(State(relay): State<Relay>, guest: Guest, bytes: Bytes) -> Result<R
         })
     })?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
-}
-
-/// The running model keeps what it has read of an adapter under its name.
-fn removed_before(name: &str) -> ApiError {
-    ApiError::conflict(format!(
-        "an adapter `{name}` was removed since this program started, and the model may still know it: choose another name, or \
-         start the program anew first"
-    ))
 }
 
 /// The model that an adapter is to fit.
@@ -158,13 +142,7 @@ async fn remove(
 ) -> Result<StatusCode, ApiError> {
     owner(&guest)?;
     let adapters = AdapterLibrary::new(relay.adapters_folder());
-    let desk = relay.shared.model_desk.clone();
-    blocking(move || {
-        adapters.remove(&id)?;
-        desk.note_removed(&id);
-        Ok(())
-    })
-    .await?;
+    blocking(move || Ok(adapters.remove(&id)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,7 +1,6 @@
 //! What takes longer than a request: adding and measuring models. Each has a thread of its own, tells how far it is, and can be
 //! stopped.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -82,8 +81,6 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Desk {
     jobs: Arc<Mutex<Vec<Entry>>>,
-    /// Adapters that were removed in the life of this process.
-    removed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What a job tells its progress with.
@@ -121,18 +118,6 @@ impl Pen {
 impl Desk {
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that an adapter was removed: the model may have read it, and knows it by its name.
-    pub(crate) fn note_removed(&self, adapter: &str) {
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        removed.insert(adapter.to_owned());
-    }
-
-    /// Whether an adapter of this name was removed since the start.
-    pub(crate) fn was_removed(&self, adapter: &str) -> bool {
-        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        removed.contains(adapter)
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Job)) {
