@@ -39,7 +39,7 @@ pub struct Engine {
     /// Those that are answered together.
     batch: Option<batch::Batch>,
     /// Whether that works; tried when it is wanted first.
-    together: Option<bool>,
+    together: Option<batch::Together>,
     capacity: usize,
     device: DeviceReport,
     /// The bindings for one token and for drafts, by their length: they are used again and again.

@@ -14,6 +14,19 @@ use super::{Engine, EngineError, TRIAL, keep_last_rows, same, session, write};
 use crate::device::Provider;
 use crate::generate::kv_cache::{KvCache, ROOM};
 
+/// Whether requests can run together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Together {
+    No,
+    /// The scores differ a little from those alone, as those of runs of several tokens do.
+    Nearly,
+    /// The scores are those alone.
+    Exactly,
+}
+
+/// Runs for so many are tried: kernels take rows in groups.
+const TRIED_ROWS: [usize; 3] = [2, 3, 6];
+
 /// The requests that run together, and their rows.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -148,23 +161,32 @@ fn lost() -> EngineError {
 }
 
 impl Engine {
-    /// Whether several requests can run together: the cache is written in place and can be copied here, and a trial of two has
-    /// given the same scores as each alone.
+    /// Whether several requests can run together: the cache is written in place and can be copied here, and trials have
+    /// given the same scores as each alone, or nearly.
     pub fn runs_together(&mut self) -> bool {
         if let Some(known) = self.together {
-            return known;
+            return known != Together::No;
         }
         let can = self.is_in_place() && self.pool.active().cache.copies();
-        let works = can
-            && match self.try_together() {
-                Ok(()) => true,
+        let mut found = if can { Together::Exactly } else { Together::No };
+        for rows in TRIED_ROWS.into_iter().filter(|_| can) {
+            match self.try_together(rows) {
+                Ok(true) => {}
+                Ok(false) => found = Together::Nearly,
                 Err(reason) => {
                     tracing::warn!(reason, "requests cannot be answered together, which is slower");
-                    false
+                    found = Together::No;
+                    break;
                 }
-            };
-        self.together = Some(works);
-        works
+            }
+        }
+        self.together = Some(found);
+        found != Together::No
+    }
+
+    /// Whether the scores of a run for several are those of each alone, to the last bit, as far as a trial can tell.
+    pub(crate) fn is_exact_together(&self) -> bool {
+        self.together == Some(Together::Exactly)
     }
 
     /// Whether so many requests, the longest with so many tokens, have room: no more than what is kept of earlier requests may
@@ -181,41 +203,41 @@ impl Engine {
         self.pool.at(seat).map_or(0, |kept| kept.tokens.len())
     }
 
-    /// Two requests of different lengths, alone and together.
-    fn try_together(&mut self) -> Result<(), String> {
+    /// Requests of different lengths, alone and together. Returns whether the scores are exactly the same.
+    fn try_together(&mut self, rows: usize) -> Result<bool, String> {
         let words = |error: EngineError| error.to_string();
         let last = u32::try_from(self.graph.vocabulary.saturating_sub(1)).unwrap_or(u32::MAX);
         let tokens: Vec<u32> = TRIAL.iter().map(|token| (*token).min(last)).collect();
         if tokens.len() > self.capacity {
             return Err("the context is too short for a trial".to_owned());
         }
-        let prompts = [
-            tokens.get(..5).unwrap_or_default(),
-            tokens.get(2..4).unwrap_or_default(),
-        ];
         let mut next = Vec::new();
         let mut expected = Vec::new();
-        for prompt in prompts {
+        for row in 0..rows {
+            let prompt = tokens.get(row % 3..=3 + row % 2).unwrap_or_default();
+            let token = tokens.get(5 - row % 2).copied().unwrap_or_default();
             self.add_cache().map_err(words)?;
-            next.push((self.take_seat(), tokens.last().copied().unwrap_or_default()));
+            next.push((self.take_seat(), token));
             self.feed(prompt).map_err(words)?;
-            let row = self.feed(tokens.get(5..).unwrap_or_default()).map_err(words)?;
-            expected.push(row.to_vec());
+            expected.push(self.feed(&[token]).map_err(words)?.to_vec());
             self.rewind(prompt.len()).map_err(words)?;
         }
         let ran = self.feed_together(&next);
         let places = ran.as_deref().unwrap_or_default();
-        let differ = expected
-            .iter()
-            .zip(places)
-            .find_map(|(alone, place)| same(alone, self.row(*place)).err());
+        let mut exact = true;
+        let mut differ = Ok(());
+        for (alone, place) in expected.iter().zip(places) {
+            let beside = self.row(*place);
+            exact &= alone.as_slice() == beside;
+            differ = differ.and_then(|()| same(alone, beside));
+        }
         for (seat, _) in next {
             self.sit(seat).map_err(words)?;
             self.reset().map_err(words)?;
             self.leave(seat);
         }
         ran.map_err(words)?;
-        differ.map_or(Ok(()), Err)
+        differ.map(|()| exact)
     }
 
     /// Feeds one token to each of several requests, in one run. Returns where in [`Self::row`] the scores of each are. No seat is

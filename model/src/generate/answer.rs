@@ -7,7 +7,7 @@ use super::guide::Guide;
 use super::job::{Job, Left, Writer};
 use super::pace::PaceKeeper;
 use super::sampler::Choice;
-use super::steps::Steps;
+use super::steps::{NEAR_TIE, Steps};
 use super::stream::{Chunk, FinishReason, Summary};
 use super::{GenerateError, Priority};
 use crate::engine::{Engine, EngineError, PREFILL_CHUNK, Seat};
@@ -204,7 +204,8 @@ impl<'a> Answer<'a> {
         took: Duration,
     ) -> Result<Option<Option<End>>, EngineError> {
         self.writing += took;
-        let Some(choice) = self.steps.choose_from(engine.row(row))? else {
+        let near_tie = if engine.is_exact_together() { 0.0 } else { NEAR_TIE };
+        let Some(choice) = self.steps.choose_from(engine.row(row), near_tie)? else {
             return Ok(None);
         };
         Ok(Some(self.take(

@@ -87,9 +87,13 @@ impl Steps {
         self.chose(choice)
     }
 
-    /// The next token, from scores of a run for several requests. `None`: the best two are too near each other, and the token
-    /// before is to be fed alone. Not while there is a draft: see [`Self::drop_draft`].
-    pub(crate) fn choose_from(&mut self, scores: &[f32]) -> Result<Option<Choice>, EngineError> {
+    /// The next token, from scores of a run for several requests. `None`: the best two are nearer each other than `near_tie`, and
+    /// the token before is to be fed alone. Not while there is a draft: see [`Self::drop_draft`].
+    pub(crate) fn choose_from(
+        &mut self,
+        scores: &[f32],
+        near_tie: f32,
+    ) -> Result<Option<Choice>, EngineError> {
         let allowed = match &mut self.guide {
             Some(guide) => Some(guide.allowed().map_err(EngineError::Shape)?),
             None => None,
@@ -98,7 +102,7 @@ impl Steps {
             .sampler
             .choose_among(scores, allowed)
             .ok_or_else(no_numbers)?;
-        if choice.margin < NEAR_TIE {
+        if choice.margin < near_tie {
             self.sampler.take_back();
             return Ok(None);
         }
