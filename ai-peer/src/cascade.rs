@@ -115,13 +115,13 @@ impl Cascade {
         }
     }
 
-    /// Who answers a request that names nobody; `None`: whoever comes first.
+    /// Who answers a request that names nobody, by the person with this id; `None`: whoever comes first.
     #[must_use]
-    pub fn choose(&self, kind: RequestKind) -> Option<Choice> {
+    pub fn choose(&self, kind: RequestKind, by: &str) -> Option<Choice> {
         let engines = self.engines.borrow();
         let small = engines.iter().find(|engine| engine.place.is_none());
         let larger = || engines.iter().filter(|engine| engine.place.is_some());
-        let best = larger().find(|engine| self.leave(engine) != Leave::Nothing);
+        let best = larger().find(|engine| self.obstacle(engine, by).is_none());
         let choice = |engine: &Engine, why| Choice {
             peer: engine.peer.clone(),
             why,
@@ -130,16 +130,17 @@ impl Cascade {
             (Some(small), _, _) if kind == RequestKind::Continue => Some(choice(small, None)),
             (_, Some(best), _) => Some(choice(best, Some(self.sent(best)))),
             (Some(small), None, Some(kept)) => {
-                Some(choice(small, Some(stays(small, kept, "would have been asked"))))
+                let why = self.stays(small, kept, "would have been asked", by);
+                Some(choice(small, Some(why)))
             }
             (Some(small), None, None) => Some(choice(small, None)),
             (None, None, _) => None,
         }
     }
 
-    /// What follows when `me` has answered like this.
+    /// What follows when `me` has answered the person with this id like this.
     #[must_use]
-    pub fn further(&self, me: &str, summary: &Summary) -> Further {
+    pub fn further(&self, me: &str, by: &str, summary: &Summary) -> Further {
         let Some(sure) = self.thresholds.doubt(summary) else {
             return Further::Nothing;
         };
@@ -151,7 +152,7 @@ impl Cascade {
             return Further::Nothing; // what is larger has nobody above it
         };
         let larger = || engines.iter().filter(|engine| engine.place.is_some());
-        if let Some(best) = larger().find(|engine| self.leave(engine) != Leave::Nothing) {
+        if let Some(best) = larger().find(|engine| self.obstacle(engine, by).is_none()) {
             let why = format!(
                 "{} was not sure ({:.0} %). {}",
                 small.name,
@@ -164,7 +165,7 @@ impl Cascade {
             });
         }
         larger().next().map_or(Further::Nothing, |kept| {
-            Further::Kept(stays(small, kept, "would have been asked as well"))
+            Further::Kept(self.stays(small, kept, "would have been asked as well", by))
         })
     }
 
@@ -209,6 +210,28 @@ impl Cascade {
         }
     }
 
+    /// Why an engine may not be asked by somebody, if it may not.
+    fn obstacle(&self, engine: &Engine, by: &str) -> Option<&'static str> {
+        let leave = self.leave(engine);
+        let is_near = matches!(engine.place, None | Some(Place::Machine));
+        if leave == Leave::Nothing {
+            Some("this document stays here")
+        } else if is_near || self.warden.agreed(by, &engine.name, leave) {
+            None
+        } else {
+            Some("whoever asked has not yet seen, and agreed to, what would leave this machine")
+        }
+    }
+
+    /// That the small model answers, and why not another.
+    fn stays(&self, small: &Engine, kept: &Engine, would: &str, by: &str) -> String {
+        let why = self.obstacle(kept, by).unwrap_or("it is not there");
+        format!(
+            "Written by {} on this machine; {} {would}, but {why}.",
+            small.name, kept.name
+        )
+    }
+
     /// That an engine was asked, and what it was shown.
     fn sent(&self, engine: &Engine) -> String {
         let place = engine.place.map_or("on this machine", Place::words);
@@ -219,14 +242,6 @@ impl Cascade {
         };
         format!("Written by {} {place}{shown}.", engine.name)
     }
-}
-
-/// That a document stays.
-fn stays(small: &Engine, kept: &Engine, would: &str) -> String {
-    format!(
-        "Written by {} on this machine; {} {would}, but this document stays here.",
-        small.name, kept.name
-    )
 }
 
 #[cfg(test)]

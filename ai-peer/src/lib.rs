@@ -5,8 +5,8 @@
 //! state that says so. Dropping what it does stops the model within one step.
 //!
 //! In reading order: [`trigger`] (when to act), [`context`] (what the model is shown), [`prompt`] (what it is asked),
-//! [`writer`] (from tokens to whole words), [`cascade`] (which engine answers), [`privacy`] (what
-//! leaves the machine), [`peer`] (all of it over two links),
+//! [`writer`] (from tokens to whole words), [`cascade`] (which engine answers), [`wardrobe`] (which adapter it wears),
+//! [`privacy`] (what leaves the machine), [`peer`] (all of it over two links),
 //! [`link`] and [`settings`].
 
 pub mod cascade;
@@ -17,9 +17,11 @@ pub mod privacy;
 pub mod prompt;
 pub mod settings;
 pub mod trigger;
+pub mod wardrobe;
 pub mod writer;
 
 pub use cascade::{Cascade, Thresholds};
 pub use link::Link;
 pub use peer::{AiPeer, Ended};
 pub use settings::{Clock, Config, LeaseTimes};
+pub use wardrobe::Wardrobe;

@@ -4,17 +4,20 @@ mod address;
 mod clock;
 mod socket;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ai_peer::privacy::{Departure, Gate, Known, Place, Warden};
+use ai_peer::wardrobe::{Chosen, Wardrobe};
 use ai_peer::{AiPeer, Clock, Config, Ended};
 use anyhow::Context;
 use clap::Parser;
 use crdt::ids::IdSource;
+use crdt::policy::Adapters;
 use crdt::{DocId, Identity, Leave, PeerKind, Policy};
+use model::manager::AdapterLibrary;
 use model::{
     Artifact, EngineOptions, Generator, Locations, Provider, RemoteEngine, RemoteOptions, Runtime, Worker,
 };
@@ -69,6 +72,9 @@ struct LocalArguments {
     /// ONNX Runtime's library.
     #[arg(long)]
     ort_lib: Option<PathBuf>,
+    /// The LoRA adapter that the model wears (see `inkling-models adapters list`).
+    #[arg(long, conflicts_with = "engine_url")]
+    adapter: Option<String>,
     /// Devices to ask for, in this order, as `cuda,cpu`; the CPU comes last by itself.
     #[arg(
         long,
@@ -85,12 +91,13 @@ struct LocalArguments {
 /// A model that another program runs, instead of one here. What people ask for, and the text around it, goes there.
 #[derive(Debug, clap::Args)]
 struct EngineArguments {
-    /// An OpenAI-compatible endpoint, such as http://localhost:11434/v1; documents' text is sent there.
+    /// An OpenAI-compatible endpoint, such as http://localhost:11434/v1; documents' text is sent there. Its key, if it asks for one, is
+    /// taken from the environment (INKLING_ENGINE_KEY) or a file, so that no list of processes shows it.
     #[arg(long, conflicts_with_all = ["model_dir", "ort_lib"])]
     engine_url: Option<url::Url>,
-    /// The endpoint's key, if it asks for one.
-    #[arg(long, env = "INKLING_ENGINE_KEY", hide_env_values = true)]
-    engine_key: Option<String>,
+    /// A file with the endpoint's key. It comes before the one in INKLING_ENGINE_KEY.
+    #[arg(long, env = "INKLING_ENGINE_KEY_FILE", requires = "engine_url")]
+    engine_key_file: Option<PathBuf>,
     /// How text may go to an endpoint that is not on this machine: masked (personal data is replaced on the way, and put back
     /// in the answer), or as-is.
     #[arg(long, default_value = "masked", requires = "engine_url", value_parser = leave)]
@@ -117,6 +124,11 @@ impl Warden for Stated {
         self.0.clone()
     }
 
+    /// Whoever started the program has: it is in the help, and what leaves is in the log.
+    fn agreed(&self, _: &str, _: &str, _: Leave) -> bool {
+        true
+    }
+
     fn record(&self, departure: Departure) -> Result<(), String> {
         tracing::info!(?departure, "text leaves this machine");
         Ok(())
@@ -125,13 +137,37 @@ impl Warden for Stated {
 
 impl EngineArguments {
     /// How to reach it, if there is one.
-    fn options(self) -> Option<RemoteOptions> {
-        Some(RemoteOptions {
-            key: self.engine_key.filter(|key| !key.is_empty()),
+    fn options(self) -> anyhow::Result<Option<RemoteOptions>> {
+        let Some(url) = self.engine_url else {
+            return Ok(None);
+        };
+        let key = match self.engine_key_file {
+            Some(file) => Some(read_key(&file)?),
+            None => variable(ENGINE_KEY),
+        };
+        Ok(Some(RemoteOptions {
+            key: key.filter(|key| !key.is_empty()),
             model: self.engine_model,
-            ..RemoteOptions::new(self.engine_url?)
-        })
+            ..RemoteOptions::new(url)
+        }))
     }
+}
+
+/// Where the endpoint's key is in the environment.
+const ENGINE_KEY: &str = "INKLING_ENGINE_KEY";
+
+fn read_key(file: &Path) -> anyhow::Result<String> {
+    let key = std::fs::read_to_string(file)
+        .with_context(|| format!("the engine's key cannot be read from {}", file.display()))?;
+    Ok(key.trim().to_owned())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a key has no flag: everybody who lists the processes would see it"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 #[tokio::main]
@@ -157,8 +193,9 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
     let trust = socket::trust(arguments.ca.as_deref())?;
     let leave = arguments.engine.engine_leave;
     let place = arguments.engine.engine_url.as_ref().map(Place::of);
-    let remote = arguments.engine.options();
-    let local = arguments.local;
+    let remote = arguments.engine.options()?;
+    let mut local = arguments.local;
+    let wardrobe = local.adapter.take().map(wardrobe);
     let generator = tokio::task::spawn_blocking(move || -> anyhow::Result<Arc<dyn Generator>> {
         Ok(match remote {
             Some(remote) => Arc::new(RemoteEngine::connect(remote)?),
@@ -182,6 +219,13 @@ async fn attend(arguments: Arguments) -> anyhow::Result<()> {
     };
     let urls = address.urls(&doc, &identity, arguments.key.as_deref());
     let mut config = Config::new(Clock::new(clock::now));
+    if let Some(wardrobe) = wardrobe {
+        // a mistake is told now, and not by every answer
+        if let Some(name) = wardrobe.adapters.usual.as_deref() {
+            wardrobe.has(name, &info.id).map_err(anyhow::Error::msg)?;
+        }
+        config.wardrobe = Some(Arc::new(wardrobe));
+    }
     let generator: Arc<dyn Generator> = match place {
         None => generator,
         Some(place) => {
@@ -263,6 +307,17 @@ async fn connect(
         socket::open(body, trust).await?,
         socket::open(margin, trust).await?,
     ))
+}
+
+/// One adapter for everything.
+fn wardrobe(adapter: String) -> Chosen {
+    Chosen {
+        adapters: Adapters {
+            usual: Some(adapter),
+            ..Adapters::default()
+        },
+        library: AdapterLibrary::new(Locations::from_environment().adapters()),
+    }
 }
 
 fn load(settings: LocalArguments) -> anyhow::Result<Worker> {

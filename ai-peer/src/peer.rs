@@ -318,7 +318,7 @@ impl AiPeer {
         let mut routed = HashMap::new();
         for request in requests.iter_mut().filter(|request| request.to.is_empty()) {
             let open = matches!(request.state, RequestState::Open | RequestState::Claimed);
-            if let Some(choice) = cascade.choose(request.kind).filter(|_| open) {
+            if let Some(choice) = cascade.choose(request.kind, &request.by.id).filter(|_| open) {
                 request.to = choice.peer;
                 routed.insert(request.id.clone(), choice.why);
             }

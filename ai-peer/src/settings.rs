@@ -8,6 +8,7 @@ use crdt::Timestamp;
 
 use crate::cascade::Cascade;
 use crate::privacy::Known;
+use crate::wardrobe::Wardrobe;
 
 /// Where a peer reads the time: an argument, so that a test can turn the hands.
 #[derive(Clone)]
@@ -81,6 +82,8 @@ pub struct Config {
     pub cascade: Option<Arc<Cascade>>,
     /// Is told of people and text, for an engine that must not see all of it.
     pub known: Option<Known>,
+    /// Says which adapter is worn for what.
+    pub wardrobe: Option<Arc<dyn Wardrobe>>,
 }
 
 impl Config {
@@ -102,6 +105,7 @@ impl Config {
             place: None,
             cascade: None,
             known: None,
+            wardrobe: None,
         }
     }
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use crdt::margin::{ProposalState, RequestKind, RequestState};
 use support::server::Server;
 use support::{Human, Relay, clock};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
@@ -118,7 +119,69 @@ async fn what_is_wrong_is_said_in_words() {
     assert!(!status.success() && said.contains("/nowhere"), "{said}");
     let (status, said) = end(start(&server.url(), &["--ca", "/nowhere.pem"])).await;
     assert!(!status.success() && said.contains("/nowhere.pem"), "{said}");
+    let (status, said) = end(start(&server.url(), &["--adapter", "gone"])).await;
+    assert!(
+        !status.success() && said.contains("“gone” is not on this machine"),
+        "{said}"
+    );
     let elsewhere = server.url().replace("/y", "/nothing");
     let (status, said) = end(start(&elsewhere, &["--key", "secret"])).await;
     assert!(!status.success() && said.contains("/y"), "{said}");
+}
+
+/// A key has no flag: it is read from a file or the environment, and is the one that the endpoint gets.
+#[tokio::test]
+async fn the_endpoints_key_is_on_no_command_line() {
+    let relay = Relay::new();
+    let server = Server::start(&relay, DOC).await;
+    let endpoint = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let engine = format!("http://{}/v1", endpoint.local_addr().unwrap());
+    let (status, said) = end(start(
+        &server.url(),
+        &["--engine-url", &engine, "--engine-key", "k"],
+    ))
+    .await;
+    assert!(
+        !status.success() && said.contains("unexpected argument"),
+        "{said}"
+    );
+    let (status, said) = end(start(
+        &server.url(),
+        &["--engine-url", &engine, "--engine-key-file", "/nowhere"],
+    ))
+    .await;
+    assert!(
+        !status.success() && said.contains("cannot be read from /nowhere"),
+        "{said}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::io::Write::write_all(&mut std::fs::File::create(&file).unwrap(), b" from-file\n").unwrap();
+    let named = file.display().to_string();
+    for (arguments, wanted) in [
+        (vec!["--engine-key-file", named.as_str()], "Bearer from-file"),
+        (vec![], "Bearer from-environment"),
+    ] {
+        let child = Command::new(env!("CARGO_BIN_EXE_inkling-peer"))
+            .args(["--url", &server.url(), "--doc", DOC, "--engine-url", &engine])
+            .args(arguments)
+            .env("INKLING_ENGINE_KEY", "from-environment")
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (mut asked, _) = timeout(Duration::from_secs(60), endpoint.accept())
+            .await
+            .unwrap()
+            .unwrap();
+        let mut request = vec![0; 4096];
+        let read = asked.read(&mut request).await.unwrap();
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        assert!(request.contains(wanted), "{request}");
+        let refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        asked.write_all(refusal).await.unwrap();
+        let (status, said) = end(child).await;
+        assert!(!status.success() && said.contains("--engine-key-file"), "{said}");
+    }
 }

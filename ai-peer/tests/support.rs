@@ -9,6 +9,7 @@
     reason = "a test that fails says where"
 )]
 
+pub mod adapter;
 pub mod human;
 pub mod relay;
 pub mod script;

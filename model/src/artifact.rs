@@ -173,9 +173,16 @@ impl Artifact {
     #[must_use]
     pub fn weight_files(&self) -> Vec<PathBuf> {
         let beside = self.graph.parent().unwrap_or(&self.folder);
-        let names = external::files(&self.graph).unwrap_or_default();
-        names.keys().map(|name| beside.join(name)).collect()
+        weight_names(&self.graph)
+            .iter()
+            .map(|name| beside.join(name))
+            .collect()
     }
+}
+
+/// The names that a graph has for the files beside it that hold its weights.
+pub(crate) fn weight_names(graph: &Path) -> Vec<String> {
+    external::files(graph).unwrap_or_default().into_keys().collect()
 }
 
 /// How far down the list of preferred variants one stands.

@@ -10,13 +10,14 @@ mod session;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ort::session::{IoBinding, Session, SessionInputValue, SessionInputs};
+use ort::session::{IoBinding, SessionInputValue, SessionInputs};
 use ort::value::Tensor;
 
 use crate::adapter::{Adapter, NOBODY};
 use crate::artifact::Artifact;
 use crate::device::{DeviceReport, Provider};
 use crate::generate::kv_cache::KvCache;
+use crate::native::weights::MappedSession;
 use crate::runtime::Runtime;
 use adapted::Worn;
 use graph::Graph;
@@ -31,7 +32,7 @@ pub const PREFILL_CHUNK: usize = 64;
 /// A graph, its caches, and the tokens in them.
 #[derive(Debug)]
 pub struct Engine {
-    session: Session,
+    session: MappedSession,
     graph: Graph,
     worn: Worn,
     pool: Pool<KvCache>,
@@ -106,6 +107,7 @@ impl Engine {
         }
         engine.reset().map_err(first_run)?;
         engine.runs.store(0, Ordering::Relaxed);
+        engine.session.settle();
         Ok(engine)
     }
 
@@ -346,6 +348,7 @@ impl Engine {
             return Err(error);
         }
         self.pool.fed(tokens);
+        self.session.has_read(tokens.len());
         if let Some(batch) = &mut self.batch {
             let kept = self.pool.active();
             batch.fed_alone(kept.seat(), kept.tokens.len());

@@ -42,6 +42,8 @@ pub struct Capabilities {
     /// An answer is held to its [`Shape`](crate::Shape) while it is written; otherwise the server is asked for it where it is
     /// known to understand that, and an answer of another shape is an error.
     pub shapes: bool,
+    /// It wears adapters.
+    pub adapters: bool,
     /// The text stays on this machine.
     pub private: bool,
 }
@@ -54,6 +56,7 @@ impl Capabilities {
         logprobs: true,
         full_sampling: true,
         shapes: true,
+        adapters: true,
         private: true,
     };
 
@@ -64,6 +67,7 @@ impl Capabilities {
         logprobs: false,
         full_sampling: false,
         shapes: false,
+        adapters: false,
         private: false,
     };
 }

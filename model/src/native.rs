@@ -1,5 +1,12 @@
-//! The only file with unsafe code: two questions to ONNX Runtime that have no safe call yet.
-#![expect(unsafe_code, reason = "ONNX Runtime's C interface")]
+//! The only place with unsafe code: two questions to ONNX Runtime that have no safe call yet, and memory: files
+//! that are mapped, the size of pages.
+#![expect(
+    unsafe_code,
+    reason = "ONNX Runtime's C interface, and the system's of memory"
+)]
+pub(crate) mod huge;
+pub(crate) mod weights;
+
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::path::Path;
@@ -84,6 +91,16 @@ pub(crate) fn node_counts(session: &Session) -> Result<NodeCounts, ort::Error> {
         }
     }
     Ok(counts)
+}
+
+/// Has the C library give the system what it holds free: it keeps memory between what is in use, and a session that is
+/// opened or a cache that moves leaves tens of megabytes of it. glibc only; takes about a millisecond.
+pub(crate) fn give_back_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time; nothing that is in use is touched.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Copies a text of ONNX Runtime's.

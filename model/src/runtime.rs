@@ -129,6 +129,11 @@ impl Runtime {
         &self.path
     }
 
+    /// The second number of its version.
+    pub(crate) fn minor(&self) -> u32 {
+        numbers(&self.version).1
+    }
+
     pub(crate) const fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -168,9 +173,14 @@ fn log(level: LogLevel, category: &str, message: &str) {
     }
 }
 
+/// The first two numbers of a version.
+fn numbers(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 fn recent_enough(version: &str) -> bool {
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (major, minor) = numbers(version);
     major > 1 || (major == 1 && minor >= OLDEST_MINOR)
 }
 

@@ -20,6 +20,9 @@ pub struct EngineStatus {
     /// The model's name, once it has been reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The model's id (the name of its folder), once it has been reached.
+    #[serde(skip)]
+    pub id: Option<String>,
     /// Why it cannot be used, if it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

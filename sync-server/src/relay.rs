@@ -51,6 +51,8 @@ pub struct RelayConfig {
     pub ui: UiSource,
     /// Folder of the models that can be added and removed; without it, where the set-up puts them.
     pub models: Option<PathBuf>,
+    /// The same of the adapters.
+    pub adapters: Option<PathBuf>,
 }
 
 /// Where the web page comes from.
@@ -76,6 +78,7 @@ impl RelayConfig {
             authorities: None,
             ui: UiSource::BuiltIn,
             models: None,
+            adapters: None,
         }
     }
 
@@ -157,6 +160,8 @@ pub(crate) struct Shared {
     /// Folder of the models that can be added and removed.
     #[cfg(feature = "ai")]
     pub(crate) models_folder: Option<PathBuf>,
+    #[cfg(feature = "ai")]
+    pub(crate) adapters_folder: Option<PathBuf>,
     /// Models that are being added or measured.
     #[cfg(feature = "ai")]
     pub(crate) model_desk: crate::api::models::Desk,
@@ -257,6 +262,8 @@ impl Relay {
             models: Mutex::default(),
             #[cfg(feature = "ai")]
             models_folder: config.models,
+            #[cfg(feature = "ai")]
+            adapters_folder: config.adapters,
             #[cfg(feature = "ai")]
             model_desk: crate::api::models::Desk::default(),
             model_problem: Mutex::default(),

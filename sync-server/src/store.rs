@@ -21,7 +21,10 @@ use crdt::history::Version;
 use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::Record;
 
-pub use access::{AccessRows, AccessWrite, DepartureRow, MOST_DEPARTURES, MemberRow, PolicyRow, ShareRow};
+pub use access::{
+    AccessRows, AccessWrite, AdaptersRow, AgreementRow, DepartureRow, MOST_AGREEMENTS, MOST_DEPARTURES,
+    MemberRow, PolicyRow, ShareRow,
+};
 pub use error::{Cause, StoreError};
 pub use examine::{Examined, Remains, examine};
 pub use history::{Loaded, NewVersion, PackedSnapshot, Raw, VersionBody};

@@ -4,6 +4,7 @@
 //! healed by connecting again; nothing is kept about what the other side has.
 
 mod address;
+mod asking;
 mod pipe;
 
 use std::collections::BTreeMap;

@@ -42,11 +42,12 @@ export async function display() {
 
 /** WebKit's WebDriver and the windows it opens. */
 export class Desktop {
-  static async start() {
+  /** `env` is for the driver, and so for the windows that it opens. */
+  static async start(env = {}) {
     const desktop = new Desktop();
     desktop.port = await freePort();
     desktop.program = new Program('WebKitWebDriver', [`--port=${desktop.port}`], {
-      env: { TAURI_WEBVIEW_AUTOMATION: 'true' }, missing: 'Install it (Debian: webkit2gtk-driver).',
+      env: { TAURI_WEBVIEW_AUTOMATION: 'true', ...env }, missing: 'Install it (Debian: webkit2gtk-driver).',
     });
     try {
       await eventually('WebKitWebDriver answers', async () => {

@@ -90,7 +90,9 @@ export class AuthorBook {
     const proposer = record(accepted["proposedBy"]);
     const by = record(accepted["acceptedBy"]);
     if (proposer["kind"] === "ai") {
-      const name = some(proposer["model"]) ?? some(proposer["name"]) ?? "AI";
+      const model = some(proposer["model"]) ?? some(proposer["name"]) ?? "AI";
+      const adapter = some(proposer["adapter"]);
+      const name = adapter === undefined ? model : `${model} with the adapter ${adapter}`;
       const acceptedBy = some(by["name"], 80) ?? "somebody";
       return this.keep(`ai:${name}:${words(by["id"], 200)}`, { name, kind: "ai", color: AI_COLOR, acceptedBy });
     }

@@ -250,6 +250,7 @@ function readProposal(id: string, value: unknown): Proposal | null {
       ...person(author),
       model: some(author["model"]),
       quantisation: some(author["quantisation"]),
+      adapter: some(author["adapter"]),
       device: some(author["device"]),
     },
     requester: person(value.get("requester")),

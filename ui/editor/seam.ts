@@ -266,7 +266,7 @@ export interface Card {
   /** Its place is gone: the card stays, accepting is refused. */
   detached: boolean;
   /** Who wrote it; null while queued. */
-  author: { kind: "ai" | "human"; id: string; name: string; model?: string; quantisation?: string; device?: string } | null;
+  author: { kind: "ai" | "human"; id: string; name: string; model?: string; quantisation?: string; adapter?: string; device?: string } | null;
   /** Who asked. */
   requester: { id: string; name: string };
   /** This person asked. */

@@ -156,7 +156,7 @@ fn OpenBar() -> impl IntoView {
             None
         }
     });
-    let leaving = Leaving::new(session, to);
+    let leaving = Leaving::new(session, shell, to);
     let ask = Callback::new(move |kind: &'static str| {
         if obstacle.with_untracked(Option::is_some) || leaving.holds(kind) {
             return;

@@ -143,10 +143,7 @@ fn Head(card: Memo<Card>) -> impl IntoView {
     };
     let by = move || {
         card.with(|card| {
-            let author = card
-                .author
-                .as_ref()
-                .map(|author| author.model.clone().unwrap_or_else(|| author.name.clone()));
+            let author = card.author.as_ref().map(words::writer);
             let asked = (!card.mine && !card.requester.name.is_empty())
                 .then(|| format!("for {}", card.requester.name));
             let speed = card.stats.and_then(|stats| stats.tokens_per_second);

@@ -5,6 +5,7 @@ use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use crate::adapters_dialog::AdaptersDialog;
 use crate::ask_bar::{AskBar, AskBubble};
 use crate::authors_bar::AuthorsBar;
 use crate::browser;
@@ -129,6 +130,7 @@ fn Workspace() -> impl IntoView {
         <LinkDialog />
         <PreviewDialog />
         <PrivacyDialog />
+        <AdaptersDialog />
         <VersionsDialog />
         <PartedDialog />
     }

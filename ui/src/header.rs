@@ -58,6 +58,7 @@ fn MoreMenu() -> impl IntoView {
                 {icon(Icon::Authors)} {move || if session.authors.with(Option::is_some) { "Hide who wrote what" } else { "Show who wrote what" }}
             </MenuItem>
             <MenuItem name="privacy-settings" run=Callback::new(move |()| session.leaving.set(true))>{icon(Icon::Info)} "What may leave this machine…"</MenuItem>
+            <MenuItem name="adapter-settings" run=Callback::new(move |()| session.dressing.set(true))>{icon(Icon::Spark)} "How the model here writes…"</MenuItem>
             <MenuItem name="save-markdown" run=save>{icon(Icon::Document)} "Save as Markdown"</MenuItem>
             <MenuItem name="copy-markdown" run=copy>{icon(Icon::Copy)} "Copy as Markdown"</MenuItem>
         </Popup>

@@ -4,37 +4,40 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::json;
 
-use crate::browser;
 use crate::editor;
 use crate::privacy::{self, MaskPreview, Privacy};
 use crate::privacy_dialog::{MaskList, known_names};
 use crate::route;
-use crate::state::Session;
-
-/// Where the browser keeps that a person has seen what leaves a document, and agreed.
-const SEEN: &str = "inkling.leaves";
+use crate::state::{Session, Shell};
 
 /// What would leave with the next request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leaving {
     session: Session,
+    shell: Shell,
     /// The engine that is asked; empty for whichever fits.
     to: RwSignal<String>,
     /// What was pressed, and waits for the person's word.
     held: RwSignal<Option<&'static str>>,
-    /// How it may leave, once the relay has said so.
-    leave: RwSignal<Option<String>>,
+    /// What the relay lets go on.
+    cleared: RwSignal<Option<&'static str>>,
+    /// How it may leave, once the relay has said so and wants the person's word.
+    policy: RwSignal<Option<Privacy>>,
     preview: RwSignal<Option<MaskPreview>>,
+    agreed: RwSignal<bool>,
 }
 
 impl Leaving {
-    pub(crate) fn new(session: Session, to: RwSignal<String>) -> Self {
+    pub(crate) fn new(session: Session, shell: Shell, to: RwSignal<String>) -> Self {
         Self {
             session,
+            shell,
             to,
             held: RwSignal::new(None),
-            leave: RwSignal::new(None),
+            cleared: RwSignal::new(None),
+            policy: RwSignal::new(None),
             preview: RwSignal::new(None),
+            agreed: RwSignal::new(false),
         }
     }
 
@@ -48,41 +51,87 @@ impl Leaving {
             .collect()
     }
 
-    fn key(self) -> String {
-        format!("{SEEN}.{}", self.session.doc.get_value())
+    fn path(self) -> String {
+        format!(
+            "/documents/{}/privacy",
+            route::encode(&self.session.doc.get_value())
+        )
     }
 
-    /// Whether a request waits until the person has seen what leaves with it. It then is shown.
+    /// Whether a request waits until the relay knows that the person has seen what leaves with it. It is shown then.
     pub(crate) fn holds(self, kind: &'static str) -> bool {
-        if untrack(move || self.engines().is_empty()) || browser::recall(&self.key()).is_some() {
+        if untrack(move || self.engines().is_empty()) || self.agreed.get_untracked() {
             return false;
         }
         self.held.set(Some(kind));
-        if self.leave.get_untracked().is_none() {
-            self.look();
+        if self.policy.with_untracked(Option::is_none) {
+            self.look(kind);
         }
         true
     }
 
-    /// Asks the relay how it may leave, and how that looks.
-    fn look(self) {
-        let path = format!(
-            "/documents/{}/privacy",
-            route::encode(&self.session.doc.get_value())
-        );
+    /// Asks the relay whether the person has agreed; if not, how it may leave, and how that looks.
+    fn look(self, kind: &'static str) {
         let names = known_names(self.session);
         spawn_local(async move {
-            let leave = editor::get::<Privacy>(&path).await.map(|privacy| privacy.leave);
-            let leave = leave.unwrap_or_else(|_unreachable| "nothing".to_owned());
-            if leave == "masked" {
-                let found =
-                    editor::post::<MaskPreview>(&format!("{path}/preview"), json!({"names": names})).await;
-                if let Ok(found) = found {
-                    self.preview.try_set(Some(found));
+            let policy = match editor::get::<Privacy>(&self.path()).await {
+                Ok(policy) => policy,
+                Err(error) => return self.shell.notices.fail(error.message),
+            };
+            let Some((open, _)) = policy.open() else {
+                self.clear(kind);
+                return;
+            };
+            if open.leave == "masked" {
+                let path = format!("{}/preview", self.path());
+                // Nobody agrees to what cannot be shown.
+                match editor::post::<MaskPreview>(&path, json!({"names": names})).await {
+                    Ok(found) => _ = self.preview.try_set(Some(found)),
+                    Err(error) => return self.shell.notices.fail(error.message),
                 }
             }
-            self.leave.try_set(Some(leave));
+            self.policy.try_set(Some(policy));
         });
+    }
+
+    /// Tells the relay that the person has seen it, and lets the request go.
+    fn agree(self) {
+        let (Some(kind), Some(policy)) = (self.held.get_untracked(), self.policy.get_untracked()) else {
+            return;
+        };
+        let Some((open, there)) = policy.open() else {
+            return;
+        };
+        let body = json!({"leave": open.leave, "engines": open.engines, "there": there});
+        spawn_local(async move {
+            match editor::post::<Privacy>(&format!("{}/agree", self.path()), body).await {
+                // The other server may want to be agreed with as well: that is another look.
+                Ok(policy) if policy.open().is_some() => {
+                    self.policy.try_set(None);
+                    self.look(kind);
+                }
+                Ok(_) => self.clear(kind),
+                Err(error) => {
+                    // It may have changed meanwhile: the next press looks again.
+                    self.policy.try_set(None);
+                    self.held.try_set(None);
+                    self.shell.notices.fail(error.message);
+                }
+            }
+        });
+    }
+
+    /// Whether what waits for the person's word is masked.
+    fn masks(self) -> bool {
+        self.policy.with(|policy| {
+            let open = policy.as_ref().and_then(Privacy::open);
+            open.is_some_and(|(open, _)| open.leave == "masked")
+        })
+    }
+
+    fn clear(self, kind: &'static str) {
+        self.agreed.try_set(true);
+        self.cleared.try_set(Some(kind));
     }
 }
 
@@ -91,12 +140,11 @@ impl Leaving {
 pub(crate) fn WouldLeave(leaving: Leaving, ask: Callback<&'static str>) -> impl IntoView {
     let button = NodeRef::<leptos::html::Button>::new();
     button.on_load(|button| _ = button.focus());
-    let agree = move |_| {
-        browser::keep(&leaving.key(), "seen");
-        if let Some(kind) = leaving.held.get_untracked() {
+    Effect::new(move || {
+        if let Some(kind) = leaving.cleared.get() {
             ask.run(kind);
         }
-    };
+    });
     view! {
         {move || {
             let engines = leaving.engines();
@@ -104,14 +152,14 @@ pub(crate) fn WouldLeave(leaving: Leaving, ask: Callback<&'static str>) -> impl 
                 <p class="leaves" data-testid="leaves">{format!("May be sent to {}", engines.join(" or "))}</p>
             })
         }}
-        <Show when=move || leaving.held.get().is_some() && leaving.leave.get().is_some()>
+        <Show when=move || leaving.held.get().is_some() && leaving.policy.with(Option::is_some)>
             <section class="leaves-first" role="group" aria-label="What would leave this machine" data-testid="leaves-first">
-                {move || if leaving.leave.get().as_deref() == Some("masked") {
+                {move || if leaving.masks() {
                     view! { <MaskList preview=leaving.preview /> }.into_any()
                 } else {
                     view! { <p>"The text around this place leaves this machine as it is."</p> }.into_any()
                 }}
-                <button node_ref=button type="button" class="button primary" data-testid="leaves-agree" on:click=agree>"Send it so"</button>
+                <button node_ref=button type="button" class="button primary" data-testid="leaves-agree" on:click=move |_| leaving.agree()>"Send it so"</button>
             </section>
         </Show>
     }

@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod adapters;
 pub mod address;
 pub mod announce;
 pub mod authors;
@@ -33,6 +34,10 @@ pub mod theme;
 pub mod versions;
 pub mod words;
 
+#[cfg(target_arch = "wasm32")]
+mod adapter_list;
+#[cfg(target_arch = "wasm32")]
+mod adapters_dialog;
 #[cfg(target_arch = "wasm32")]
 mod add_model;
 #[cfg(target_arch = "wasm32")]

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::adapters::Adapter;
+
 /// The answer of `GET /models`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -14,6 +16,8 @@ pub struct Library {
     pub broken: Vec<Broken>,
     /// What is being added or measured, the newest first.
     pub jobs: Vec<Job>,
+    /// LoRA adapters.
+    pub adapters: Vec<Adapter>,
 }
 
 /// A model.
@@ -82,7 +86,7 @@ pub struct Broken {
 pub struct Job {
     /// For stopping it.
     pub id: String,
-    /// `add` or `measure`.
+    /// `add`, `measure` or `adapter`.
     pub kind: String,
     /// What was asked for.
     pub what: String,
@@ -180,6 +184,13 @@ impl Job {
         match (self.kind.as_str(), self.state) {
             ("measure", Stand::Done) => format!("{} was measured", self.what),
             ("measure", _) => format!("Measuring {}", self.what),
+            ("adapter", Stand::Done) => {
+                format!(
+                    "The adapter {} was added",
+                    self.model.as_deref().unwrap_or(&self.what)
+                )
+            }
+            ("adapter", _) => format!("Adding the adapter {}", self.what),
             (_, Stand::Done) => format!("{} was added", self.model.as_deref().unwrap_or(&self.what)),
             _ => format!("Adding {}", self.what),
         }
@@ -200,6 +211,7 @@ impl Job {
             },
             Stand::Done => message,
             Stand::Failed => format!("It did not work: {message}"),
+            Stand::Stopped if self.kind == "adapter" => "Stopped.".to_owned(),
             Stand::Stopped => "Stopped. Added again, a download goes on where it was.".to_owned(),
         }
     }
@@ -269,6 +281,8 @@ mod tests {
         assert_eq!(failed.words(), "It did not work: no such file");
         let done = job(r#"{"kind":"add","what":"x","state":"done","model":"tiny"}"#);
         assert_eq!((done.title().as_str(), done.part()), ("tiny was added", None));
+        let adapter = job(r#"{"kind":"adapter","what":"/x","state":"done","model":"law"}"#);
+        assert_eq!(adapter.title(), "The adapter law was added");
         assert!(job(r#"{"state":"stopped"}"#).words().contains("goes on"));
         assert_eq!(job(r#"{"state":"running"}"#).words(), "Beginning…");
     }

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::{Value, json};
 
+use crate::adapter_list::Adapters;
 use crate::add_model::AddModel;
 use crate::app::ThemeToggle;
 use crate::browser;
@@ -20,6 +21,9 @@ use crate::state::Shell;
 
 /// How often it is asked how far things are.
 const LOOK: Duration = Duration::from_millis(700);
+
+/// Every so many looks also when nothing is under way: a model may have been loaded, or a file added, since the page was opened.
+const SELDOM: u32 = 5;
 
 /// What is known of the models, and what can be done with them.
 #[derive(Clone, Copy)]
@@ -137,9 +141,11 @@ pub(crate) fn ModelsPage() -> impl IntoView {
             .library
             .with_untracked(|library| library.as_ref().is_some_and(busy))
     };
+    let looks = StoredValue::new(0_u32);
     if let Ok(timer) = set_interval_with_handle(
         move || {
-            if is_busy() {
+            looks.update_value(|looks| *looks = looks.wrapping_add(1));
+            if is_busy() || looks.get_value().is_multiple_of(SELDOM) {
                 models.load();
             }
         },
@@ -169,6 +175,7 @@ pub(crate) fn ModelsPage() -> impl IntoView {
                 <Jobs />
                 <List />
                 <AddModel />
+                <Adapters />
             </Show>
         </main>
         <RemoveDialog />

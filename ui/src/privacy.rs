@@ -17,6 +17,10 @@ pub struct Privacy {
     pub engines: Vec<String>,
     /// Engines that there are, outside Inkling itself.
     pub available: Vec<Engine>,
+    /// Whether this person has been shown all that may leave, and agreed: without it no engine elsewhere answers them.
+    pub agreed: bool,
+    /// What the other server of a linked document says: its engines heed its own policy.
+    pub there: Option<Box<Self>>,
     /// Whether this person may change it.
     pub may_set: bool,
 }
@@ -33,6 +37,18 @@ pub struct Engine {
     pub place_words: String,
     /// Why it cannot be used.
     pub problem: Option<String>,
+}
+
+impl Privacy {
+    /// What this person has not agreed to yet, and whether the other server asks it.
+    #[must_use]
+    pub fn open(&self) -> Option<(&Self, bool)> {
+        if !self.agreed {
+            return Some((self, false));
+        }
+        let there = self.there.as_deref()?;
+        (!there.agreed).then_some((there, true))
+    }
 }
 
 impl Engine {
@@ -205,6 +221,25 @@ mod tests {
             "on the internet"
         );
         assert_eq!(runs(&peer(""), Some(&status)), None);
+    }
+
+    #[test]
+    fn what_is_not_agreed_to_is_asked_here_first_and_then_of_the_other_server() {
+        let mut privacy: Privacy = serde_json::from_str(
+            r#"{"leave": "masked", "agreed": false, "there": {"leave": "asIs", "engines": ["Far"], "agreed": false}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            privacy.open().map(|(open, there)| (open.leave.as_str(), there)),
+            Some(("masked", false))
+        );
+        privacy.agreed = true;
+        assert_eq!(
+            privacy.open().map(|(open, there)| (open.leave.as_str(), there)),
+            Some(("asIs", true))
+        );
+        privacy.there = None;
+        assert_eq!(privacy.open(), None);
     }
 
     #[test]

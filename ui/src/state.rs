@@ -163,6 +163,8 @@ pub(crate) struct Session {
     pub(crate) asking: RwSignal<bool>,
     /// What may leave this machine is shown.
     pub(crate) leaving: RwSignal<bool>,
+    /// The adapters that are worn are shown.
+    pub(crate) dressing: RwSignal<bool>,
     /// The versions are shown.
     pub(crate) looking_back: RwSignal<bool>,
     /// Who wrote what, while it is shown.
@@ -204,6 +206,7 @@ impl Session {
             }),
             asking: RwSignal::new(false),
             leaving: RwSignal::new(false),
+            dressing: RwSignal::new(false),
             looking_back: RwSignal::new(false),
             authors: RwSignal::new(None),
             parting: RwSignal::new(false),

@@ -1,7 +1,8 @@
 //! Words for states, times and figures, in one place so that they agree everywhere.
 
 use crate::events::{
-    AiActivity, AiState, Card, CardState, Connection, LinkStatus, Person, ProposalKind, Role, Saved, Stats,
+    AiActivity, AiState, Author, Card, CardState, Connection, LinkStatus, Person, ProposalKind, Role, Saved,
+    Stats,
 };
 
 /// What is shown for a document without a title.
@@ -73,6 +74,16 @@ pub fn card_state(card: &Card) -> &'static str {
         CardState::Rejected => "Rejected",
         CardState::Cancelled => "Cancelled",
         CardState::Failed => "Did not work",
+    }
+}
+
+/// Who wrote a proposal: the model, and the adapter that it wore.
+#[must_use]
+pub fn writer(author: &Author) -> String {
+    let name = author.model.as_ref().unwrap_or(&author.name);
+    match &author.adapter {
+        Some(adapter) => format!("{name} with the adapter {adapter}"),
+        None => name.clone(),
     }
 }
 
@@ -200,6 +211,28 @@ mod tests {
         assert_eq!(before(100_000_000.0).unwrap(), "yesterday");
         assert_eq!(before(3.0 * 86_400_000.0).unwrap(), "3 days ago");
         assert_eq!(before(30.0 * 86_400_000.0), None);
+    }
+
+    #[test]
+    fn a_writer_is_named_with_what_it_wore() {
+        let author = Author {
+            name: "Bot".into(),
+            model: Some("Smol".into()),
+            ..Author::default()
+        };
+        assert_eq!(writer(&author), "Smol");
+        let worn = Author {
+            adapter: Some("law".into()),
+            ..author.clone()
+        };
+        assert_eq!(writer(&worn), "Smol with the adapter law");
+        assert_eq!(
+            writer(&Author {
+                model: None,
+                ..author
+            }),
+            "Bot"
+        );
     }
 
     #[test]

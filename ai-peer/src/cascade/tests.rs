@@ -12,6 +12,10 @@ impl Warden for Rule {
         self.0.clone()
     }
 
+    fn agreed(&self, person: &str, _: &str, _: Leave) -> bool {
+        person == "ada"
+    }
+
     fn record(&self, _: Departure) -> Result<(), String> {
         Ok(())
     }
@@ -62,9 +66,9 @@ fn summary(logprob: f32) -> Summary {
 #[test]
 fn words_while_typing_stay_here_and_proposals_go_to_the_larger_one_that_may_be_asked() {
     let allowed = both(Leave::Masked);
-    let typing = allowed.choose(RequestKind::Continue).unwrap();
+    let typing = allowed.choose(RequestKind::Continue, "ada").unwrap();
     assert_eq!((typing.peer.as_str(), typing.why), ("small", None));
-    let proposal = allowed.choose(RequestKind::Rewrite).unwrap();
+    let proposal = allowed.choose(RequestKind::Rewrite, "ada").unwrap();
     assert_eq!(proposal.peer, "big");
     assert_eq!(
         proposal.why.unwrap(),
@@ -72,13 +76,13 @@ fn words_while_typing_stay_here_and_proposals_go_to_the_larger_one_that_may_be_a
     );
     assert!(
         both(Leave::AsIs)
-            .choose(RequestKind::Ask)
+            .choose(RequestKind::Ask, "ada")
             .unwrap()
             .why
             .unwrap()
             .contains("as it is")
     );
-    let kept = both(Leave::Nothing).choose(RequestKind::Rewrite).unwrap();
+    let kept = both(Leave::Nothing).choose(RequestKind::Rewrite, "ada").unwrap();
     assert_eq!(kept.peer, "small");
     assert_eq!(
         kept.why.unwrap(),
@@ -92,7 +96,7 @@ fn an_engine_of_another_program_here_may_always_be_asked() {
         vec![engine("small", None), engine("near", Some(Place::Machine))],
         Leave::Nothing,
     );
-    let choice = cascade.choose(RequestKind::Ask).unwrap();
+    let choice = cascade.choose(RequestKind::Ask, "ada").unwrap();
     assert_eq!(
         (choice.peer.as_str(), choice.why.unwrap().as_str()),
         ("near", "Written by NEAR on this machine.")
@@ -102,20 +106,20 @@ fn an_engine_of_another_program_here_may_always_be_asked() {
 #[test]
 fn with_one_engine_there_is_no_choice_to_tell() {
     let alone = cascade(vec![engine("small", None)], Leave::Masked);
-    assert_eq!(alone.choose(RequestKind::Ask).unwrap().why, None);
-    assert_eq!(alone.further("small", &summary(-5.0)), Further::Nothing);
+    assert_eq!(alone.choose(RequestKind::Ask, "ada").unwrap().why, None);
+    assert_eq!(alone.further("small", "ada", &summary(-5.0)), Further::Nothing);
     let none = cascade(vec![engine("big", Some(Place::Internet))], Leave::Nothing);
-    assert_eq!(none.choose(RequestKind::Ask), None);
+    assert_eq!(none.choose(RequestKind::Ask, "ada"), None);
     let far = cascade(vec![engine("big", Some(Place::Internet))], Leave::AsIs);
-    assert_eq!(far.choose(RequestKind::Continue).unwrap().peer, "big");
+    assert_eq!(far.choose(RequestKind::Continue, "ada").unwrap().peer, "big");
 }
 
 #[test]
 fn who_was_not_sure_asks_further_where_it_may() {
     let (sure, unsure) = (summary(-0.1), summary(-5.0));
     let allowed = both(Leave::Masked);
-    assert_eq!(allowed.further("small", &sure), Further::Nothing);
-    let Further::Ask(choice) = allowed.further("small", &unsure) else {
+    assert_eq!(allowed.further("small", "ada", &sure), Further::Nothing);
+    let Further::Ask(choice) = allowed.further("small", "ada", &unsure) else {
         panic!("it is not asked")
     };
     assert_eq!(choice.peer, "big");
@@ -125,8 +129,8 @@ fn who_was_not_sure_asks_further_where_it_may() {
             .unwrap()
             .starts_with("SMALL was not sure (1 %). Written by BIG")
     );
-    assert_eq!(allowed.further("big", &unsure), Further::Nothing);
-    let Further::Kept(words) = both(Leave::Nothing).further("small", &unsure) else {
+    assert_eq!(allowed.further("big", "ada", &unsure), Further::Nothing);
+    let Further::Kept(words) = both(Leave::Nothing).further("small", "ada", &unsure) else {
         panic!("it is not said")
     };
     assert!(
@@ -141,10 +145,13 @@ fn who_was_not_sure_asks_further_where_it_may() {
             logprob,
         })
         .to_vec();
-    assert!(matches!(allowed.further("small", &spotted), Further::Ask(_)));
+    assert!(matches!(
+        allowed.further("small", "ada", &spotted),
+        Further::Ask(_)
+    ));
     // who tells nothing of its doubts is not judged
     spotted.scores.clear();
-    assert_eq!(allowed.further("small", &spotted), Further::Nothing);
+    assert_eq!(allowed.further("small", "ada", &spotted), Further::Nothing);
 }
 
 #[test]
@@ -167,4 +174,30 @@ fn who_fails_is_stood_in_for_by_the_model_here() {
         "also for who begins again"
     );
     assert_eq!(cascade.noted("other"), None);
+}
+
+#[test]
+fn what_somebody_has_not_been_shown_stays_here() {
+    let allowed = both(Leave::Masked);
+    let kept = allowed.choose(RequestKind::Rewrite, "bob").unwrap();
+    assert_eq!(kept.peer, "small");
+    let why = kept.why.unwrap();
+    assert!(
+        why.contains(
+            "BIG would have been asked, but whoever asked has not yet seen, and agreed to, what would leave"
+        ),
+        "{why}"
+    );
+    let Further::Kept(words) = allowed.further("small", "bob", &summary(-5.0)) else {
+        panic!("it is not said")
+    };
+    assert!(words.contains("has not yet seen"), "{words}");
+    // nobody else is there: the engine is asked, and its gate refuses
+    let alone = cascade(vec![engine("big", Some(Place::Internet))], Leave::AsIs);
+    assert_eq!(alone.choose(RequestKind::Ask, "bob"), None);
+    let near = cascade(
+        vec![engine("small", None), engine("near", Some(Place::Machine))],
+        Leave::Nothing,
+    );
+    assert_eq!(near.choose(RequestKind::Ask, "bob").unwrap().peer, "near");
 }

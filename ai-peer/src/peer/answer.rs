@@ -8,6 +8,7 @@ use model::Summary;
 use tokio::time::Instant;
 
 use super::desk::Desk;
+use crate::wardrobe::Worn;
 use crate::writer::Writer;
 
 /// What becomes of the model's text.
@@ -21,6 +22,8 @@ pub(super) struct Answer {
     /// Words that are not in the proposal yet.
     pub(super) ready: String,
     pub(super) prompt_tokens: usize,
+    /// What the model wears.
+    pub(super) worn: Worn,
     pub(super) first_chunk: Option<Instant>,
     pub(super) last_chunk: Option<Instant>,
 }

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::desk::Desk;
 use crate::context::{Budget, Setting, fewest_tokens};
 use crate::prompt::{self, Begin, Prompt, PromptError, Task};
+use crate::wardrobe::{Wardrobe, Worn};
 
 /// Texts shorter than this are counted anew each time.
 const WORTH_KEEPING: usize = 128;
@@ -21,6 +22,7 @@ const WORTH_KEEPING: usize = 128;
 pub(super) struct Prepared {
     pub(super) prompt: Prompt,
     pub(super) tokens: usize,
+    pub(super) worn: Worn,
 }
 
 /// What a job waits for.
@@ -45,6 +47,8 @@ pub(super) struct Question {
     pub(super) begin: String,
     /// How long reading the prompt may take.
     pub(super) patience: Duration,
+    /// Says which adapter is worn.
+    pub(super) wardrobe: Option<Arc<dyn Wardrobe>>,
 }
 
 /// How many tokens of surroundings can be of use at most, on each side.
@@ -67,10 +71,14 @@ pub(super) fn prepare(
     generator: Arc<dyn Generator>,
     question: Question,
 ) -> JoinHandle<Result<Prepared, String>> {
-    spawn_blocking(move || build(generator.as_ref(), &question).map_err(|error| error.to_string()))
+    spawn_blocking(move || {
+        let kind = question.request.kind;
+        let worn = Worn::choose(question.wardrobe.as_deref(), kind, generator.as_ref())?;
+        build(generator.as_ref(), &question, &worn).map_err(|error| error.to_string())
+    })
 }
 
-fn build(generator: &dyn Generator, question: &Question) -> Result<Prepared, PromptError> {
+fn build(generator: &dyn Generator, question: &Question, worn: &Worn) -> Result<Prepared, PromptError> {
     let Question {
         request,
         setting,
@@ -78,6 +86,7 @@ fn build(generator: &dyn Generator, question: &Question) -> Result<Prepared, Pro
         attempt,
         begin,
         patience,
+        ..
     } = question;
     let context = generator.info().context_length;
     let least = fewest_tokens(&setting.selection);
@@ -115,10 +124,12 @@ fn build(generator: &dyn Generator, question: &Question) -> Result<Prepared, Pro
                 Priority::Proposal
             },
         };
+        prompt.generate.adapter.clone_from(&worn.adapter);
         let generate = &prompt.generate;
         let messages = generate.messages.iter().map(|message| message.content.as_str());
         let tokens = messages.chain(generate.answer_prefix.as_deref()).map(count).sum();
-        Ok(Prepared { prompt, tokens })
+        let worn = worn.clone();
+        Ok(Prepared { prompt, tokens, worn })
     };
     // What the model has read already costs nothing.
     let longer = make(budget.quick)?;

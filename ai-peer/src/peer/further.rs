@@ -18,7 +18,7 @@ pub(super) fn ask(
     let (Some(cascade), Some(summary), true) = (&desk.config.cascade, summary, way.chosen) else {
         return (None, None);
     };
-    match cascade.further(&desk.identity.id, summary) {
+    match cascade.further(&desk.identity.id, &request.by.id, summary) {
         Further::Nothing => (None, None),
         Further::Kept(words) => (Some(words), None),
         Further::Ask(Choice { peer, why }) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crdt::Timestamp;
 use crdt::anchor::{Anchor, RelativePosition, Resolved};
-use crdt::margin::{self, Base, MarginError, Proposal, ProposalState, Request, Stats};
+use crdt::margin::{self, Author, Base, MarginError, Proposal, ProposalState, Request, Stats};
 use model::{Chunk, FinishReason, GenerateError, GenerateRequest, Generation, Summary};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -315,6 +315,7 @@ impl Job {
             attempt: self.attempt,
             begin: desk.begin.clone(),
             patience: desk.config.prefill,
+            wardrobe: desk.config.wardrobe.clone(),
         };
         let made = asking::prepare(Arc::clone(&desk.generator), question);
         self.stage = Stage::Preparing(Box::new(place), made);
@@ -322,7 +323,7 @@ impl Job {
 
     /// Has a prompt: asks the model.
     fn begin(&mut self, desk: &mut Desk, prepared: Prepared) {
-        let Prepared { prompt, tokens } = prepared;
+        let Prepared { prompt, tokens, worn } = prepared;
         if !prompt.begin.is_empty() {
             desk.begin.clone_from(&prompt.begin);
         }
@@ -345,6 +346,7 @@ impl Job {
             opening: prompt.opening,
             ready: String::new(),
             prompt_tokens: tokens,
+            worn,
             first_chunk: None,
             last_chunk: None,
         });
@@ -393,7 +395,10 @@ impl Job {
         let proposal = Proposal {
             id: id.clone(),
             request: self.request.id.clone(),
-            author: desk.author(),
+            author: Author {
+                adapter: answer.worn.name(),
+                ..desk.author()
+            },
             requester: self.request.by.clone(),
             kind: answer.kind,
             anchor: answer.anchor.clone(),
@@ -450,6 +455,7 @@ impl Job {
             .is_full()
             .then_some("the answer was cut: it is as long as a proposal may be");
         let stats = answer.stats(summary.as_ref(), desk);
+        let unworn = answer.worn.note.clone();
         self.write(desk, now);
         let stats = Stats {
             first_word_ms: u64::try_from(self.first_word.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
@@ -464,7 +470,7 @@ impl Job {
         };
         let (kept, further) = further::ask(desk, &self.request, &self.way, summary.as_ref());
         let doubt = summary.as_ref().and_then(doubt);
-        let reasons = [kept.or_else(|| self.way.why.clone()), doubt];
+        let reasons = [kept.or_else(|| self.way.why.clone()), unworn, doubt];
         let rationale = reasons
             .into_iter()
             .flatten()

@@ -19,6 +19,9 @@ pub trait Warden: Send + Sync + std::fmt::Debug {
     /// What may leave, now.
     fn policy(&self) -> Policy;
 
+    /// Whether a person, by the id that their requests name, has been shown what leaves so to this engine, and agreed.
+    fn agreed(&self, person: &str, engine: &str, leave: Leave) -> bool;
+
     /// Keeps a departure. Called where blocking is allowed, before anything is sent.
     ///
     /// # Errors
@@ -199,6 +202,14 @@ fn refusal(engine: &str, place: Place) -> GenerateError {
     ))
 }
 
+/// Why a request of somebody who has not been asked may not leave, for people.
+fn unseen(engine: &str) -> GenerateError {
+    GenerateError::Refused(format!(
+        "nothing was sent to {engine}: whoever asked has not yet been shown what leaves this machine, and agreed; ask in Inkling's \
+         own page, which shows it first"
+    ))
+}
+
 impl Generator for Gate {
     fn info(&self) -> &ModelInfo {
         self.inner.info()
@@ -207,6 +218,7 @@ impl Generator for Gate {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             private: self.place == Place::Machine,
+            adapters: false, // they lie on this machine, and are worn in this program
             ..self.inner.capabilities()
         }
     }
@@ -224,7 +236,14 @@ impl Generator for Gate {
     }
 
     fn generate(&self, mut request: GenerateRequest) -> Result<Generation, GenerateError> {
-        match self.leave() {
+        let leave = self.leave();
+        if self.place != Place::Machine
+            && leave != Leave::Nothing
+            && !self.warden.agreed(&request.turn.requester, &self.engine, leave)
+        {
+            return Err(unseen(&self.engine));
+        }
+        match leave {
             Leave::Nothing => Err(refusal(&self.engine, self.place)),
             Leave::AsIs => {
                 if self.place == Place::Machine {

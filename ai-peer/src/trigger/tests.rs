@@ -41,6 +41,7 @@ fn proposal(id: &str, request: &str, author: &str, state: ProposalState) -> Prop
             name: author.to_owned(),
             model: None,
             quantisation: None,
+            adapter: None,
             device: None,
         },
         requester: Person::default(),

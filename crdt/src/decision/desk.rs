@@ -73,6 +73,7 @@ impl Desk {
                     name: "Model".into(),
                     model: None,
                     quantisation: None,
+                    adapter: None,
                     device: None,
                 },
                 requester: Person::default(),

@@ -32,7 +32,7 @@ impl From<&Identity> for Person {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RequestKind {
     /// More text at the caret.
@@ -154,6 +154,9 @@ pub struct Author {
     /// How its weights are stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantisation: Option<String>,
+    /// The adapter that it wore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// What it ran on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -170,6 +173,7 @@ impl From<&Identity> for Author {
             name: identity.name.clone(),
             model: identity.model.clone(),
             quantisation: None,
+            adapter: None,
             device: None,
         }
     }

@@ -118,6 +118,7 @@ pub(crate) fn proposal(id: &str, kind: ProposalKind, anchor: Anchor, base: Base)
         name: "Model".into(),
         model: None,
         quantisation: None,
+        adapter: None,
         device: None,
     };
     Proposal {

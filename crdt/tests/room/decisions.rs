@@ -77,6 +77,7 @@ impl Scene {
                 name: "Model".to_owned(),
                 model: None,
                 quantisation: None,
+                adapter: None,
                 device: None,
             },
             requester: Person {

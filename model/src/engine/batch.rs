@@ -300,6 +300,7 @@ impl Engine {
         let outputs = self.session.run_binding(&step.binding)?;
         keep_last_rows(&mut self.logits, &outputs, lengths.len() * self.graph.vocabulary)?;
         drop(outputs);
+        self.session.has_read(lengths.len());
         batch.step = Some(step);
         Ok(())
     }

@@ -7,13 +7,14 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::{EngineOptions, LoadError};
 use crate::device::{DeviceReport, Provider, Refusal, Share};
+use crate::native::weights::MappedSession;
 use crate::native::{self, NodeCounts};
 use crate::runtime::Runtime;
 
 /// An open session and what is known about it.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) session: Session,
+    pub(super) session: MappedSession,
     pub(super) report: DeviceReport,
     /// Number of fused attention nodes that can keep their cache in place.
     pub(super) attention_nodes: usize,
@@ -34,7 +35,9 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
         runtime.load_cuda_beside();
     }
     let accepted = register(&mut builder, &asked, &mut refused);
-    let (session, accepted) = match builder.commit_from_file(file) {
+    let weights = crate::artifact::weight_names(file);
+    let open = |builder| MappedSession::open(builder, file, &weights, runtime.minor());
+    let (mut session, accepted) = match open(builder) {
         Ok(session) => (session, accepted),
         Err(error) if !accepted.is_empty() => {
             let reason = one_line(&error);
@@ -49,17 +52,23 @@ pub(super) fn open(runtime: &Runtime, file: &Path, options: &EngineOptions) -> R
                     ..options.clone()
                 },
             )
-            .and_then(|mut builder| builder.commit_from_file(file))
+            .and_then(open)
             .map_err(not_opened)?;
             (session, Vec::new())
         }
         Err(error) => return Err(not_opened(error)),
     };
     let counts = native::node_counts(&session).map_err(not_opened)?;
-    let attention_nodes = counts
-        .values()
-        .filter_map(|operators| operators.get("GroupQueryAttention"))
-        .sum();
+    let count = |operator: &str| -> usize {
+        counts
+            .values()
+            .filter_map(|operators| operators.get(operator))
+            .sum()
+    };
+    let attention_nodes = count("GroupQueryAttention");
+    if count("MatMulNBits") > 0 {
+        session.reads_little();
+    }
     let report = report(
         &counts,
         asked,

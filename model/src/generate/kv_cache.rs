@@ -3,12 +3,19 @@ use std::ops::Range;
 
 use ort::memory::Allocator;
 use ort::session::IoBinding;
-use ort::value::{DynTensor, DynValue, TensorElementType as Element, TensorValueTypeMarker, Value};
+use ort::value::{
+    DynTensor, DynValue, PrimitiveTensorElementType, TensorElementType as Element, TensorValueTypeMarker,
+    Value,
+};
 
 use crate::engine::graph::CacheSlot;
+use crate::native;
 
 /// Room in place is made for so many more tokens at a time.
 pub(crate) const ROOM: usize = 128;
+
+/// Caches of so many tokens leave enough memory behind, when they move or go, to give it back to the system at once.
+const LONG: usize = 1024;
 
 fn to_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
@@ -121,6 +128,9 @@ impl KvCache {
             tensors,
             room: wanted,
         };
+        if used >= LONG {
+            native::give_back_free_memory();
+        }
         Ok(true)
     }
 
@@ -149,17 +159,11 @@ impl KvCache {
         };
         for ((slot, to), from) in self.slots.iter().zip(to).zip(from_tensors) {
             let (heads, dim) = (to_usize(slot.heads), to_usize(slot.dim));
-            let (_, from) = from.try_extract_tensor::<f32>()?;
-            let (_, to) = to.try_extract_tensor_mut::<f32>()?;
-            for head in 0..heads {
-                let place = |row: usize, room: usize| {
-                    let start = ((row * heads + head) * room + tokens.start) * dim;
-                    start..start + tokens.len() * dim
-                };
-                let to = to.get_mut(place(row, room)).ok_or_else(short)?;
-                let from = from.get(place(from_row, from_room)).ok_or_else(short)?;
-                to.copy_from_slice(from);
-            }
+            let pieces = (0..heads).map(|head| {
+                let start = |row: usize, room: usize| ((row * heads + head) * room + tokens.start) * dim;
+                (start(row, room), start(from_row, from_room))
+            });
+            copy_pieces(slot.element, to, from, pieces, tokens.len() * dim)?;
         }
         Ok(())
     }
@@ -167,7 +171,10 @@ impl KvCache {
     /// Whether its numbers can be copied here.
     pub(crate) fn copies(&self) -> bool {
         self.allocator.memory_info().is_cpu_accessible()
-            && self.slots.iter().all(|slot| slot.element == Element::Float32)
+            && self
+                .slots
+                .iter()
+                .all(|slot| matches!(slot.element, Element::Float32 | Element::Float16))
     }
 
     /// A tensor with room for so many tokens that begins with the first `keep` of another.
@@ -179,27 +186,17 @@ impl KvCache {
         room: usize,
     ) -> Result<DynTensor, ort::Error> {
         let mut tensor = self.tensor(slot, room)?;
-        let (shape, from) = from.try_extract_tensor::<f32>()?;
-        let before = shape
-            .get(2)
-            .and_then(|tokens| usize::try_from(*tokens).ok())
-            .unwrap_or(0);
+        let before = from.shape().get(2).copied().map_or(0, to_usize);
         let dim = to_usize(slot.dim);
-        let (_, to) = tensor.try_extract_tensor_mut::<f32>()?;
-        for (to, from) in to
-            .chunks_mut((room * dim).max(1))
-            .zip(from.chunks((before * dim).max(1)))
-        {
-            let (Some(to), Some(from)) = (to.get_mut(..keep * dim), from.get(..keep * dim)) else {
-                return Err(ort::Error::new("the cache is shorter than thought"));
-            };
-            to.copy_from_slice(from);
-        }
+        let pieces =
+            (0..self.rows * to_usize(slot.heads)).map(|head| (head * room * dim, head * before * dim));
+        copy_pieces(slot.element, &mut tensor, from, pieces, keep * dim)?;
         Ok(tensor)
     }
 
     /// Forgets everything. What it held is given back.
     pub(crate) fn clear(&mut self) -> Result<(), ort::Error> {
+        let was_long = self.room() >= LONG;
         self.storage = if self.is_in_place() {
             Storage::EMPTY
         } else {
@@ -210,6 +207,9 @@ impl KvCache {
                 .collect::<Result<_, ort::Error>>()?;
             Storage::Growing(empty)
         };
+        if was_long {
+            native::give_back_free_memory();
+        }
         Ok(())
     }
 
@@ -258,4 +258,38 @@ impl KvCache {
             values.push(value);
         }
     }
+}
+
+/// Copies `length` numbers for each of the places, (in `to`, in `from`).
+fn copy_pieces<T: TensorValueTypeMarker + ?Sized>(
+    element: Element,
+    to: &mut DynTensor,
+    from: &Value<T>,
+    pieces: impl Iterator<Item = (usize, usize)>,
+    length: usize,
+) -> Result<(), ort::Error> {
+    match element {
+        Element::Float16 => copy_numbers::<half::f16, T>(to, from, pieces, length),
+        _ => copy_numbers::<f32, T>(to, from, pieces, length),
+    }
+}
+
+fn copy_numbers<N: PrimitiveTensorElementType + Copy, T: TensorValueTypeMarker + ?Sized>(
+    to: &mut DynTensor,
+    from: &Value<T>,
+    pieces: impl Iterator<Item = (usize, usize)>,
+    length: usize,
+) -> Result<(), ort::Error> {
+    let (_, from) = from.try_extract_tensor::<N>()?;
+    let (_, to) = to.try_extract_tensor_mut::<N>()?;
+    for (place, source) in pieces {
+        let (Some(to), Some(from)) = (
+            to.get_mut(place..place + length),
+            from.get(source..source + length),
+        ) else {
+            return Err(ort::Error::new("the cache is shorter than thought"));
+        };
+        to.copy_from_slice(from);
+    }
+    Ok(())
 }

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! inputs   input_ids, attention_mask, position_ids   int64 [batch, new] / [batch, total]
-//!          past_key_values.N.key / .value            float [batch, kv_heads, past, dim]
+//!          past_key_values.N.key / .value            float16 [batch, kv_heads, past, dim]; float for `fp32`
 //!          num_logits_to_keep                        int64 scalar, 0 for all
 //! outputs  logits float [batch, kept, vocabulary], present.N.key / .value
 //! ```
+mod attention;
+
 use std::path::Path;
 
 use super::blocks::Layout;
@@ -14,6 +16,7 @@ use super::matrix::{Matrices, Stored};
 use super::onnx::{Element, GraphWriter, Node, Side};
 use super::reader::GgufFile;
 use super::{GgufError, Report, Variant};
+use attention::cache_element;
 
 /// `MatMulNBits` rounds activations to 8 bits: the fastest on a CPU, and what llama.cpp does.
 const INT8_ACTIVATIONS: i64 = 4;
@@ -111,16 +114,13 @@ impl<'a> Decoder<'a> {
         let logits = [batch, Side::Free("num_logits"), Side::Fixed(family.vocabulary)];
         graph.output("logits", Element::Float, &logits);
         let (heads, dim) = (Side::Fixed(family.kv_heads), Side::Fixed(family.dim));
+        let element = cache_element(self.variant);
         for layer in 0..family.layers {
             for part in ["key", "value"] {
                 let before = [batch, heads, Side::Free("past_sequence_length"), dim];
                 let after = [batch, heads, Side::Free("present_sequence_length"), dim];
-                graph.input(
-                    &format!("past_key_values.{layer}.{part}"),
-                    Element::Float,
-                    &before,
-                );
-                graph.output(&format!("present.{layer}.{part}"), Element::Float, &after);
+                graph.input(&format!("past_key_values.{layer}.{part}"), element, &before);
+                graph.output(&format!("present.{layer}.{part}"), element, &after);
             }
         }
     }
@@ -131,8 +131,14 @@ impl<'a> Decoder<'a> {
         let local = family.local.as_ref().map(|local| ("local_", &local.rotary));
         for (name, rotary) in [("", &family.rotary)].into_iter().chain(local) {
             let (cos, sin) = rotary_tables(rotary, family.dim, family.positions);
-            graph.floats(&format!("{name}cos_cache"), &sides, &cos)?;
-            graph.floats(&format!("{name}sin_cache"), &sides, &sin)?;
+            for (part, numbers) in [("cos", cos), ("sin", sin)] {
+                let name = format!("{name}{part}_cache");
+                if cache_element(self.variant) == Element::Float16 {
+                    graph.halves(&name, &sides, &numbers)?;
+                } else {
+                    graph.floats(&name, &sides, &numbers)?;
+                }
+            }
         }
         let one = graph.list(&[1]);
         let length = graph.node(
@@ -371,107 +377,6 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn attention(&mut self, layer: usize, x: &str) -> Result<String, GgufError> {
-        let (family, key) = (self.family, format!("layers.{layer}.attn"));
-        let name = |part: &str| format!("blk.{layer}.attn_{part}");
-        let names = ["q", "k", "v"].map(|part| name(&format!("{part}.weight")));
-        let widths = [family.heads, family.kv_heads, family.kv_heads].map(|heads| heads * family.dim);
-        let mut biases = Vec::new();
-        for (part, width) in ["q.bias", "k.bias", "v.bias"].iter().zip(widths) {
-            if self.matrices.has(&name(part)) {
-                if family.kind == Kind::Llama {
-                    return Err(GgufError::not_handled(
-                        "a llama with biases on its attention",
-                        "take another model",
-                    ));
-                }
-                biases.push(self.matrices.floats(&name(part), width)?);
-            }
-        }
-        let head_norms = matches!(family.kind, Kind::Qwen3 | Kind::Gemma3);
-        let common = if self.variant == Variant::Fp32 {
-            Some(Layout::ROUNDED)
-        } else {
-            self.matrices.layout(&names)?
-        };
-        let (query, keys, values) = match common {
-            Some(layout) if !head_norms => {
-                let bias = biases.concat();
-                let bias = (!bias.is_empty()).then_some(bias.as_slice());
-                let all = self.linear(x, &names, &format!("{key}.qkv"), layout, bias)?;
-                (all, String::new(), String::new())
-            }
-            _ => {
-                let mut parts = Vec::new();
-                for (index, part) in ["q", "k", "v"].iter().enumerate() {
-                    let own = names.get(index..=index).unwrap_or_default();
-                    let layout = self.matrices.layout(own)?.unwrap_or(Layout::ROUNDED);
-                    let bias = biases.get(index).map(Vec::as_slice);
-                    parts.push(self.linear(x, own, &format!("{key}.{part}"), layout, bias)?);
-                }
-                let [query, keys, values] = <[String; 3]>::try_from(parts).unwrap_or_default();
-                (query, keys, values)
-            }
-        };
-        let (query, keys) = if head_norms {
-            (
-                self.head_norm(
-                    &query,
-                    family.heads,
-                    &format!("{key}.q_norm"),
-                    &name("q_norm.weight"),
-                )?,
-                self.head_norm(
-                    &keys,
-                    family.kv_heads,
-                    &format!("{key}.k_norm"),
-                    &name("k_norm.weight"),
-                )?,
-            )
-        } else {
-            (query, keys)
-        };
-        let local = family.local_of(layer);
-        let tables = if local.is_some() {
-            ["local_cos_cache", "local_sin_cache"]
-        } else {
-            ["cos_cache", "sin_cache"]
-        };
-        let past = ["key", "value"].map(|part| format!("past_key_values.{layer}.{part}"));
-        let present = ["key", "value"].map(|part| format!("present.{layer}.{part}"));
-        let out = format!("{key}/out");
-        let [past_key, past_value] = &past;
-        let [present_key, present_value] = &present;
-        let [cos, sin] = tables;
-        let node = Node::ms(
-            "GroupQueryAttention",
-            &[
-                &query,
-                &keys,
-                &values,
-                past_key,
-                past_value,
-                "seqlens_k",
-                "total_len",
-                cos,
-                sin,
-                "position_ids",
-            ],
-        )
-        .int("num_heads", family.heads as i64)
-        .int("kv_num_heads", family.kv_heads as i64)
-        .int("do_rotary", 1)
-        .int("rotary_interleaved", 0)
-        .float("scale", family.attention_scale)
-        .gives(&[&out, present_key, present_value])
-        .named(format!("{key}/GroupQueryAttention"));
-        self.graph.node(match local {
-            Some(local) => node.int("local_window_size", local.window as i64),
-            None => node,
-        });
-        self.alone(&out, &name("output.weight"), &format!("{key}.o"))
-    }
-
     /// `x` times one matrix.
     fn alone(&mut self, x: &str, name: &str, key: &str) -> Result<String, GgufError> {
         let names = [name.to_owned()];
@@ -481,20 +386,6 @@ impl<'a> Decoder<'a> {
             self.matrices.layout(&names)?
         };
         self.linear(x, &names, key, layout.unwrap_or(Layout::ROUNDED), None)
-    }
-
-    /// A norm of each head by itself.
-    fn head_norm(&mut self, x: &str, heads: usize, key: &str, tensor: &str) -> Result<String, GgufError> {
-        let dim = self.family.dim;
-        let gamma = self.gamma(key, tensor, dim)?;
-        let g = &mut self.graph;
-        let (apart, together) = (
-            g.list(&[0, 0, heads as i64, dim as i64]),
-            g.list(&[0, 0, (heads * dim) as i64]),
-        );
-        let x = g.node(Node::new("Reshape", &[x, &apart]));
-        let x = g.node(rms_norm(&x, &gamma, self.family.epsilon).named(key));
-        Ok(g.node(Node::new("Reshape", &[&x, &together])))
     }
 
     fn feed_forward(&mut self, layer: usize, x: &str) -> Result<String, GgufError> {

@@ -36,6 +36,8 @@ pub enum Element {
     Int64 = 7,
     /// Yes or no.
     Bool = 9,
+    /// 16-bit float.
+    Float16 = 10,
 }
 
 /// One side of a graph's inputs' and outputs' shapes.
@@ -244,6 +246,18 @@ impl GraphWriter {
     /// [`GgufError::NotWritten`].
     pub fn floats(&mut self, name: &str, sides: &[usize], numbers: &[f32]) -> Result<(), GgufError> {
         self.weight(name, Element::Float, sides, &bytes_of(numbers))
+    }
+
+    /// Floats that are stored in 16 bits.
+    ///
+    /// # Errors
+    /// [`GgufError::NotWritten`].
+    pub fn halves(&mut self, name: &str, sides: &[usize], numbers: &[f32]) -> Result<(), GgufError> {
+        let bytes: Vec<u8> = numbers
+            .iter()
+            .flat_map(|number| half::f16::from_f32(*number).to_le_bytes())
+            .collect();
+        self.weight(name, Element::Float16, sides, &bytes)
     }
 
     /// A list of whole numbers, shared by everybody who needs the same. Returns its name.

@@ -195,7 +195,7 @@ impl Server {
         let said = said.map_or_else(String::new, |said| format!(": {said}"));
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Final(format!(
-                "the engine at {host} refuses the key ({status}){said}; give its key with --engine-key"
+                "the engine at {host} refuses the key ({status}){said}; put its key into INKLING_ENGINE_KEY, or into a file for --engine-key-file"
             )),
             status if status.is_redirection() => Failure::Final(format!(
                 "the engine at {host} sends requests on to another address ({status}); give that address instead, so that it is known where text goes"

@@ -90,7 +90,9 @@ pub enum RemoteError {
         reason: String,
     },
     /// The server wants another key, or one at all.
-    #[error("the engine at {host} refuses the key ({status}): give its key with --engine-key")]
+    #[error(
+        "the engine at {host} refuses the key ({status}): put its key into INKLING_ENGINE_KEY, or into a file for --engine-key-file"
+    )]
     Key {
         /// The machine.
         host: String,

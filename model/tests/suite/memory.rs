@@ -166,3 +166,46 @@ fn who_leaves_at_any_step_leaves_nothing_behind() {
         drain(worker.generate(ask("Tell me.", 5)).unwrap());
     }
 }
+
+/// Resident memory of the mapped files of weights in MB; `None` where the system does not tell.
+fn resident_weights() -> Option<f64> {
+    let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
+    let (mut kib, mut is_weights) = (0.0, false);
+    for line in maps.lines() {
+        if line.split_whitespace().next()?.contains('-') {
+            is_weights = line.contains("_data");
+        } else if let Some(size) = line.strip_prefix("Rss:")
+            && is_weights
+        {
+            kib += size.trim().trim_end_matches(" kB").parse::<f64>().unwrap();
+        }
+    }
+    Some(kib / 1024.0)
+}
+
+/// What is packed for the processor is not there a second time, and the rows of embeddings that were read do not pile up.
+#[test]
+fn the_pages_of_weights_that_are_packed_are_given_back() {
+    let mut engine = engine(&real());
+    let loaded = resident_weights();
+    let tokens: Vec<u32> = (0..512).map(|index| (index * 7919) % 49_000).collect();
+    let mut first = Vec::new();
+    for round in 0..2 {
+        engine.rewind(0).unwrap();
+        for run in tokens.chunks(model::engine::PREFILL_CHUNK) {
+            engine.feed(run).unwrap();
+        }
+        for token in &tokens[..70] {
+            engine.feed(&[*token]).unwrap();
+        }
+        if round == 0 {
+            first = engine.scores().to_vec();
+        }
+    }
+    assert!(first == engine.scores(), "rows are read again from the file");
+    if let (Some(loaded), Some(after)) = (loaded, resident_weights()) {
+        println!("{loaded:.1} MB of mapped weights after loading, {after:.1} MB after reading");
+        // the system brings in more than was asked for, by its own rules; the table and the scales are 43 MB
+        assert!(loaded < 8.0 && after < 20.0, "{loaded} MB, {after} MB");
+    }
+}

@@ -232,7 +232,7 @@ fn refusals_come_in_words_and_unknown_settings_are_left_out() {
     let (_server, engine) = scripted(|_, _| Reply::new(401, r#"{"error":{"message":"bad key"}}"#));
     let error = read(&engine, ask("x", 8)).unwrap_err().to_string();
     assert!(
-        error.contains("--engine-key") && error.contains("bad key"),
+        error.contains("--engine-key-file") && error.contains("bad key"),
         "{error}"
     );
 

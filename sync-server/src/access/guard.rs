@@ -10,7 +10,9 @@ use super::jwt::{NewToken, Verifier};
 use super::pass::{Claims, Pass, Proof, Roles};
 use super::{Access, AccessError, Caller, shares};
 use crate::clock;
-use crate::store::{AccessRows, AccessWrite, MemberRow, PolicyRow, ShareRow, Store, StoreError};
+use crate::store::{
+    AccessRows, AccessWrite, AdaptersRow, AgreementRow, MemberRow, PolicyRow, ShareRow, Store, StoreError,
+};
 
 /// The shortest secret that a server takes, in bytes.
 const MIN_SECRET: usize = 32;
@@ -209,6 +211,25 @@ impl Guard {
         rows.policies.get(doc).cloned()
     }
 
+    /// Which adapters the model here wears in a document, if its owner has said so.
+    pub(crate) fn adapters(&self, doc: &DocId) -> Option<AdaptersRow> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.adapters.get(doc).cloned()
+    }
+
+    /// The documents that name an adapter.
+    pub(crate) fn wearers(&self, adapter: &str) -> usize {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let names = |row: &&AdaptersRow| row.adapters.names().contains(adapter);
+        rows.adapters.values().filter(names).count()
+    }
+
+    /// What somebody has agreed to leave a document: `person` is the id that their requests name.
+    pub(crate) fn agreement(&self, doc: &DocId, person: &str) -> Option<AgreementRow> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.agreements.get(&(doc.clone(), person.to_owned())).cloned()
+    }
+
     /// The key of a share link.
     pub(crate) fn share_key(&self, share: &ShareRow) -> String {
         shares::sign(&self.secret.0, share)
@@ -262,6 +283,10 @@ impl Guard {
                 writes.extend(members.cloned().map(AccessWrite::PutMember));
                 let policy = known.policies.get(doc);
                 writes.extend(policy.cloned().map(AccessWrite::PutPolicy));
+                let adapters = known.adapters.get(doc);
+                writes.extend(adapters.cloned().map(AccessWrite::PutAdapters));
+                let agreements = known.agreements.values().filter(|row| row.doc == *doc);
+                writes.extend(agreements.cloned().map(AccessWrite::Agree));
             }
         }
         for write in writes {

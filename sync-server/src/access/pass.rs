@@ -144,6 +144,12 @@ impl Pass {
         self.claims.epoch.as_deref()
     }
 
+    /// The id that the client goes by, as it says itself: what it writes into a margin names this one.
+    pub(crate) fn claimed(&self) -> Option<&str> {
+        let user = self.claims.user.as_ref()?;
+        Some(clip(&user.id)).filter(|id| !id.is_empty())
+    }
+
     /// When it ends by itself: for a token. (That of a share link is in its row.)
     pub(crate) const fn expires(&self) -> Option<Timestamp> {
         match &self.proof {

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use ai_peer::cascade::{Cascade, Engine, Thresholds};
 use ai_peer::privacy::{Departure, Gate, Known, Place, Warden};
-use ai_peer::{AiPeer, Clock, Config, Ended, Link};
+use ai_peer::wardrobe::lies_in;
+use ai_peer::{AiPeer, Clock, Config, Ended, Link, Wardrobe};
+use crdt::margin::RequestKind;
 use crdt::policy::{Leave, Policy};
 use crdt::{DocId, Identity, Part, PeerKind, Role};
 use model::Generator;
+use model::manager::AdapterLibrary;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{Id, JoinSet};
@@ -42,12 +45,12 @@ pub(super) struct Peers {
 /// What the peers of one document share.
 #[derive(Debug, Clone)]
 struct Shared {
-    warden: Arc<dyn Warden>,
+    warden: Arc<DocumentWarden>,
     cascade: Arc<Cascade>,
     known: Known,
 }
 
-/// Reads a document's policy and keeps its list, for whoever sends something away.
+/// Reads what a document's owner has said, and keeps the list of what was sent away.
 #[derive(Debug)]
 struct DocumentWarden {
     relay: Relay,
@@ -62,6 +65,11 @@ impl Warden for DocumentWarden {
             .policy(&self.doc)
             .map(|row| row.policy)
             .unwrap_or_default()
+    }
+
+    fn agreed(&self, person: &str, engine: &str, leave: Leave) -> bool {
+        let row = self.relay.shared.guard.agreement(&self.doc, person);
+        row.is_some_and(|row| row.agreement.covers(engine, leave))
     }
 
     fn record(&self, departure: Departure) -> Result<(), String> {
@@ -82,6 +90,17 @@ impl Warden for DocumentWarden {
         let runtime = Handle::try_current().map_err(|error| error.to_string())?;
         let kept = self.relay.shared.store.write_access(AccessWrite::Depart(row));
         runtime.block_on(kept).map_err(|error| error.to_string())
+    }
+}
+
+impl Wardrobe for DocumentWarden {
+    fn named(&self, kind: RequestKind) -> Option<String> {
+        let row = self.relay.shared.guard.adapters(&self.doc)?;
+        row.adapters.of(kind).map(str::to_owned)
+    }
+
+    fn has(&self, name: &str, model: &str) -> Result<(), String> {
+        lies_in(&AdapterLibrary::new(self.relay.adapters_folder()), name, model)
     }
 }
 
@@ -178,7 +197,7 @@ impl Peers {
                 generator,
                 seat.name.clone(),
                 place,
-                shared.warden,
+                Arc::clone(&shared.warden) as Arc<dyn Warden>,
                 shared.known.clone(),
             )),
         };
@@ -186,6 +205,7 @@ impl Peers {
             place: seat.place.map(|place| place.words().to_owned()),
             cascade: Some(shared.cascade),
             known: seat.place.map(|_| shared.known),
+            wardrobe: Some(shared.warden),
             ..Config::new(Clock::new(clock::now))
         };
         let peer = AiPeer::new(identity.clone(), generator, config);
@@ -230,12 +250,16 @@ impl Peers {
     fn shared(&mut self, doc: &DocId) -> Shared {
         let (relay, engines, thresholds) = (&self.relay, &self.engines, self.thresholds);
         let new = || {
-            let warden: Arc<dyn Warden> = Arc::new(DocumentWarden {
+            let warden = Arc::new(DocumentWarden {
                 relay: relay.clone(),
                 doc: doc.clone(),
             });
             Shared {
-                cascade: Arc::new(Cascade::new(engines.subscribe(), Arc::clone(&warden), thresholds)),
+                cascade: Arc::new(Cascade::new(
+                    engines.subscribe(),
+                    Arc::clone(&warden) as Arc<dyn Warden>,
+                    thresholds,
+                )),
                 warden,
                 known: Known::default(),
             }

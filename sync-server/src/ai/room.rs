@@ -24,6 +24,7 @@ impl EngineRoom for Room {
                 place: word(seat.place),
                 place_words: seat.place.map_or("in Inkling itself", Place::words).to_owned(),
                 model: seat.generator().map(|generator| generator.info().name.clone()),
+                id: seat.generator().map(|generator| generator.info().id.clone()),
                 problem: seat.problem(),
             })
             .collect()

@@ -1,6 +1,7 @@
 //! The models on this machine over REST: list, add, measure, verify, remove. For whoever owns the server; in the desktop
 //! application that is whoever sits there.
 
+mod adapters;
 mod jobs;
 mod view;
 
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<Relay> {
         .route("/models/{model}/verify", post(verify))
         .route("/models/{model}/measure", post(measure))
         .route("/model-jobs/{job}", delete(end))
+        .merge(adapters::routes())
 }
 
 /// Models take space and memory of the whole server, and paths of its machine are named: that is for its owner.
@@ -56,12 +58,32 @@ fn folder(relay: &Relay) -> PathBuf {
     given.unwrap_or_else(|| Locations::from_environment().cache.join("models"))
 }
 
+impl Relay {
+    /// Where adapters are.
+    pub(crate) fn adapters_folder(&self) -> PathBuf {
+        let given = self.shared.adapters_folder.clone();
+        given.unwrap_or_else(|| Locations::from_environment().adapters())
+    }
+
+    /// The id of the model that runs in this program, if one does.
+    pub(crate) fn local_model(&self) -> Option<String> {
+        let engines = self.engine_room()?.engines();
+        engines.into_iter().find(|engine| engine.place == "here")?.id
+    }
+}
+
 impl From<ManagerError> for ApiError {
     fn from(error: ManagerError) -> Self {
         match &error {
             ManagerError::Unknown(id) => Self::not_found(format!("there is no model `{id}` any more")),
             ManagerError::Exists(id) => Self::conflict(format!(
                 "there is a model `{id}` already: remove it first, or choose another name"
+            )),
+            ManagerError::AdapterUnknown(id) => {
+                Self::not_found(format!("there is no adapter `{id}` any more"))
+            }
+            ManagerError::AdapterExists(id) => Self::conflict(format!(
+                "there is an adapter `{id}` already: remove it first, or choose another name"
             )),
             ManagerError::Locked(_) => Self::conflict(error.to_string()),
             // A disk that refuses is told in its own words: the owner is the one who can do something about it.
@@ -75,9 +97,8 @@ async fn list(State(relay): State<Relay>, guest: Guest) -> Result<Json<Listed>, 
     let loaded = relay.models();
     let jobs = relay.shared.model_desk.jobs();
     let folder = folder(&relay);
-    Ok(Json(
-        blocking(move || Ok(Listed::new(&folder, &loaded, jobs))).await?,
-    ))
+    let listed = blocking(move || Ok(Listed::new(&folder, &loaded, jobs, adapters::Told::all(&relay))));
+    Ok(Json(listed.await?))
 }
 
 /// What is to be added.

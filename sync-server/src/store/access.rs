@@ -1,9 +1,10 @@
-//! What a store keeps about access: the server's secret, share links, members, and what may leave the machine.
+//! What a store keeps about access: the server's secret, share links, members, what may leave the machine and who has agreed to
+//! that, and which adapters are worn.
 
 use std::collections::BTreeMap;
 
 use crdt::ids::{DocId, Role, Timestamp};
-use crdt::policy::{Leave, Policy};
+use crdt::policy::{Adapters, Agreement, Leave, Policy};
 
 /// A share link: a right to one document, for whoever has the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,34 @@ pub struct PolicyRow {
     pub set_by: String,
 }
 
+/// Which adapters the model here wears in one document, as its owner has set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdaptersRow {
+    /// The document.
+    pub doc: DocId,
+    /// The owner's word.
+    pub adapters: Adapters,
+    /// When it was set.
+    pub set_at: Timestamp,
+    /// Who set it: an identity's id.
+    pub set_by: String,
+}
+
+/// What somebody has agreed to, having been shown what would leave one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreementRow {
+    /// The document.
+    pub doc: DocId,
+    /// The person's id, as their requests name it.
+    pub person: String,
+    /// What may leave by their word.
+    pub agreement: Agreement,
+    /// When they agreed.
+    pub at: Timestamp,
+    /// Who said so to the relay: an identity's id.
+    pub by: String,
+}
+
 /// A request that was sent to an engine elsewhere. Its text is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DepartureRow {
@@ -78,6 +107,9 @@ pub struct DepartureRow {
 /// The most departures that are kept of a document; the oldest go first.
 pub const MOST_DEPARTURES: u64 = 10_000;
 
+/// The most people of whom a document keeps what they have agreed to; whoever agreed longest ago is asked again.
+pub const MOST_AGREEMENTS: usize = 1_000;
+
 /// Everything about access.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessRows {
@@ -89,6 +121,10 @@ pub struct AccessRows {
     pub members: BTreeMap<(DocId, String), MemberRow>,
     /// What may leave, by document.
     pub policies: BTreeMap<DocId, PolicyRow>,
+    /// Which adapters are worn, by document.
+    pub adapters: BTreeMap<DocId, AdaptersRow>,
+    /// Who has agreed to what leaves, by document and person.
+    pub agreements: BTreeMap<(DocId, String), AgreementRow>,
 }
 
 /// One change of what is kept about access.
@@ -111,11 +147,15 @@ pub enum AccessWrite {
     },
     /// Sets what may leave.
     PutPolicy(PolicyRow),
+    /// Sets which adapters are worn.
+    PutAdapters(AdaptersRow),
+    /// Keeps what somebody has agreed to.
+    Agree(AgreementRow),
     /// Notes that something has left. It is kept in a list of its own.
     Depart(DepartureRow),
     /// Removes the list of what has left of a document.
     ForgetDepartures(DocId),
-    /// Removes every link and member of a document, and its policy.
+    /// Removes every link and member of a document, and what its owner and others have said about the AI.
     Forget(DocId),
 }
 
@@ -140,12 +180,32 @@ impl AccessRows {
             AccessWrite::PutPolicy(row) => {
                 self.policies.insert(row.doc.clone(), row.clone());
             }
+            AccessWrite::PutAdapters(row) => {
+                self.adapters.insert(row.doc.clone(), row.clone());
+            }
+            AccessWrite::Agree(row) => {
+                let key = (row.doc.clone(), row.person.clone());
+                self.agreements.insert(key, row.clone());
+                self.forget_oldest_agreement(&row.doc);
+            }
             AccessWrite::Depart(_) | AccessWrite::ForgetDepartures(_) => {}
             AccessWrite::Forget(doc) => {
                 self.policies.remove(doc);
+                self.adapters.remove(doc);
+                self.agreements.retain(|(of, _), _| of != doc);
                 self.shares.retain(|_, share| share.doc != *doc);
                 self.members.retain(|(of, _), _| of != doc);
             }
+        }
+    }
+    fn forget_oldest_agreement(&mut self, doc: &DocId) {
+        let of = || self.agreements.values().filter(|row| row.doc == *doc);
+        let oldest = of().min_by_key(|row| (row.at, row.person.clone()));
+        if of().count() > MOST_AGREEMENTS
+            && let Some(row) = oldest
+        {
+            let key = (doc.clone(), row.person.clone());
+            self.agreements.remove(&key);
         }
     }
 }

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002-history.sql"),
     include_str!("../../migrations/0003-access.sql"),
     include_str!("../../migrations/0004-privacy.sql"),
+    include_str!("../../migrations/0005-adapters.sql"),
 ];
 
 /// How many pages SQLite may use without a quota: its own default.

@@ -78,6 +78,23 @@ impl Target {
         self.server.host_str().unwrap_or_default()
     }
 
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The address of a call about the document, as somebody with this id.
+    pub(super) fn api(&self, path: &str, person: &str) -> Url {
+        let mut url = self.server.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments
+                .pop_if_empty()
+                .extend(["api", "v1", "documents", self.doc.as_str()])
+                .extend(path.split('/'));
+        }
+        url.query_pairs_mut().append_pair("user", person);
+        url
+    }
+
     /// The link without its key: for lists and logs.
     pub(super) fn shown(&self) -> String {
         let mut shown = self.server.clone();
@@ -138,6 +155,10 @@ mod tests {
         assert_eq!(
             target.socket(Part::Margin, "x", Some("E1")).as_str(),
             "ws://host:4444/y/01abc~margin?kind=relay&user=relay&name=x&key=a%26b&epoch=E1"
+        );
+        assert_eq!(
+            target.api("privacy/agree", "u 1").as_str(),
+            "http://host:4444/api/v1/documents/01abc/privacy/agree?user=u+1"
         );
         let odd = Target::parse("http://host/app/#/d/a%2Fb%20%C3%BC+c").unwrap();
         assert_eq!(odd.doc().as_str(), "a/b ü+c");

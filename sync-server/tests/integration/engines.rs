@@ -11,14 +11,14 @@ use crdt::margin::{self, Person, Proposal, ProposalState, Request, RequestKind, 
 use model::Generator;
 use serde_json::{Value, json};
 use sync_server::ai::{self, Seat};
-use sync_server::clock;
+use sync_server::{RelayConfig, clock};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use yrs::Transact;
 
 use crate::ai::script::{Script, Step};
 use crate::client::{Client, PATIENCE};
-use crate::relay::{Served, config};
+use crate::relay::{Served, config, eventually};
 use crate::sharing::ask;
 use crate::tokens::guarded;
 
@@ -40,7 +40,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn start(seats: Vec<Seat>, thresholds: Thresholds) -> Self {
-        let served = Served::start(config()).await;
+        Self::start_on(config(), seats, thresholds).await
+    }
+
+    pub(crate) async fn start_on(settings: RelayConfig, seats: Vec<Seat>, thresholds: Thresholds) -> Self {
+        let served = Served::start(settings).await;
         let (_, made) = served.api("POST", "/documents", json!({"title": "Plan"})).await;
         let doc = made["id"].as_str().unwrap().to_owned();
         let (seats, seen) = watch::channel(seats);
@@ -67,6 +71,14 @@ impl Scene {
         let path = format!("/documents/{}/privacy", self.doc);
         let policy = json!({"leave": leave, "engines": engines});
         assert_eq!(self.served.api("PUT", &path, policy).await.0, 200);
+    }
+
+    /// Says for Anna that she has been shown what leaves.
+    pub(crate) async fn agree(&self, leave: &str, engines: &[&str]) {
+        let path = format!("/documents/{}/privacy/agree?user=anna", self.doc);
+        let seen = json!({"leave": leave, "engines": engines});
+        let (status, said) = self.served.api("POST", &path, seen).await;
+        assert_eq!((status, &said["agreed"]), (200, &json!(true)), "{said}");
     }
 
     /// Waits until exactly these engines have peers in the document.
@@ -129,6 +141,12 @@ impl Scene {
             .find(|one| one.request == id && one.state == ProposalState::Pending)
     }
 
+    /// Why a request has no answer.
+    pub(crate) fn refusal(&self, id: &str) -> String {
+        let request = margin::request(&self.margin.replica.doc().transact(), id).unwrap();
+        request.error.unwrap_or_default()
+    }
+
     /// The requests that were put to an engine by another.
     pub(crate) fn further(&self) -> Vec<Request> {
         let requests = margin::requests(&self.margin.replica.doc().transact());
@@ -150,7 +168,7 @@ impl Scene {
     }
 }
 
-fn script(text: &'static str) -> Arc<Script> {
+pub(crate) fn script(text: &'static str) -> Arc<Script> {
     Script::new(vec![vec![Step::Text(text), Step::Done]])
 }
 
@@ -161,7 +179,7 @@ fn local(script: &Arc<Script>) -> Seat {
     }
 }
 
-fn far(script: &Arc<Script>) -> Seat {
+pub(crate) fn far(script: &Arc<Script>) -> Seat {
     let generator: Arc<dyn Generator> = script.clone();
     Seat {
         name: "Big".into(),
@@ -191,6 +209,7 @@ async fn a_document_stays_here_until_its_owner_says_otherwise_and_again_afterwar
     assert!(scene.departures().await.is_empty() && big.asked().is_empty());
 
     scene.allow("masked", &["Big"]).await;
+    scene.agree("masked", &["Big"]).await;
     scene.see(&["Big", "Small"]).await;
     scene.ask("r2", RequestKind::Ask).await;
     let answers = scene.answers(2).await;
@@ -279,6 +298,7 @@ async fn the_larger_one_is_asked_as_well_when_the_small_one_was_not_sure_and_it_
         "{kept}"
     );
     scene.allow("asIs", &["Big"]).await;
+    scene.agree("asIs", &["Big"]).await;
     scene.see(&["Big", "Small"]).await;
     scene.ask("r2", RequestKind::Continue).await;
     let answers = scene.answers(3).await;
@@ -300,6 +320,7 @@ async fn the_model_here_stands_in_for_one_that_fails() {
     let big = Script::new(vec![vec![Step::Fail]]);
     let mut scene = Scene::start(vec![local(&small), far(&big)], SURE).await;
     scene.allow("asIs", &["Big"]).await;
+    scene.agree("asIs", &["Big"]).await;
     scene.see(&["Big", "Small"]).await;
     scene.ask("r1", RequestKind::Ask).await;
     let answer = scene.answers(1).await.remove(0);
@@ -309,6 +330,109 @@ async fn the_model_here_stands_in_for_one_that_fails() {
         why.contains("Big was asked first, and there was no answer: the model failed: out of memory"),
         "{why}"
     );
+    scene.end().await;
+}
+
+/// A client of another make writes a request into the margin, as it may: nothing leaves before whoever asks has agreed to what would.
+#[tokio::test]
+async fn nothing_leaves_that_the_asker_has_not_agreed_to_whichever_client_asks() {
+    let big = script(" It poured.");
+    let mut scene = Scene::start(vec![far(&big)], SURE).await;
+    scene.allow("masked", &["Big"]).await;
+    scene.see(&["Big"]).await;
+    scene.ask("r1", RequestKind::Ask).await;
+    assert_eq!(scene.settled("r1").await, None);
+    let words = scene.refusal("r1");
+    assert!(words.contains("nothing was sent to Big"), "{words}");
+
+    let path = format!("/documents/{}/privacy", scene.doc);
+    let agree = format!("{path}/agree?user=anna");
+    let seen = |leave: &str, engines: &[&str]| json!({"leave": leave, "engines": engines});
+    for other in [
+        seen("asIs", &["Big"]),
+        seen("masked", &["Other"]),
+        seen("masked", &[]),
+        json!({}),
+    ] {
+        let (status, said) = scene.served.api("POST", &agree, other).await;
+        assert_eq!((status, &said["code"]), (409, &json!("conflict")), "{said}");
+    }
+    // somebody else's word is not Anna's
+    let bob = format!("{path}/agree?user=bob");
+    assert_eq!(
+        scene.served.api("POST", &bob, seen("masked", &["Big"])).await.0,
+        200
+    );
+    scene.ask("r2", RequestKind::Ask).await;
+    assert_eq!(scene.settled("r2").await, None);
+    assert!(big.asked().is_empty() && scene.departures().await.is_empty());
+
+    scene.agree("masked", &["Big"]).await;
+    scene.ask("r3", RequestKind::Ask).await;
+    assert_eq!(scene.settled("r3").await.unwrap().author.name, "Big");
+    // more may leave now than she was shown
+    scene.allow("asIs", &["Big"]).await;
+    let (_, now) = scene
+        .served
+        .api("GET", &format!("{path}?user=anna"), Value::Null)
+        .await;
+    assert_eq!(now["agreed"], json!(false));
+    scene.ask("r4", RequestKind::Ask).await;
+    assert_eq!(scene.settled("r4").await, None);
+    assert_eq!((big.asked().len(), scene.departures().await.len()), (1, 1));
+    scene.end().await;
+}
+
+/// With a model here the request is answered by that one, which says why.
+#[tokio::test]
+async fn the_model_here_answers_whoever_has_not_agreed() {
+    let (small, big) = (script(" It poured."), script(" x"));
+    let mut scene = Scene::start(vec![local(&small), far(&big)], SURE).await;
+    scene.allow("asIs", &["Big"]).await;
+    scene.see(&["Big", "Small"]).await;
+    scene.ask("r1", RequestKind::Ask).await;
+    let answer = scene.answers(1).await.remove(0);
+    assert_eq!(answer.author.name, "Small");
+    let why = answer.rationale.unwrap();
+    assert!(
+        why.contains("Big would have been asked, but whoever asked has not yet seen"),
+        "{why}"
+    );
+    assert!(big.asked().is_empty());
+    scene.end().await;
+}
+
+/// A document of this server that is open on another one: whoever is there agrees to what this one lets leave.
+#[tokio::test]
+async fn over_a_link_the_other_servers_policy_is_shown_and_agreed_to() {
+    let big = script(" It poured.");
+    let mut scene = Scene::start(vec![far(&big)], SURE).await;
+    scene.allow("masked", &["Big"]).await;
+    let desktop = Served::start(config()).await;
+    let url = format!("http://127.0.0.1:{}/#/d/{}", scene.served.port, scene.doc);
+    assert_eq!(desktop.api("POST", "/links", json!({"url": url})).await.0, 201);
+    let path = format!("/documents/{}/privacy", scene.doc);
+    let look = format!("{path}?user=anna");
+    eventually("the link is up", || async {
+        desktop.api("GET", &look, Value::Null).await.1["there"]["leave"] == "masked"
+    })
+    .await;
+    let (_, seen) = desktop.api("GET", &look, Value::Null).await;
+    assert_eq!(
+        (&seen["leave"], &seen["there"]["agreed"]),
+        (&json!("nothing"), &json!(false)),
+        "{seen}"
+    );
+    let agree = format!("{path}/agree?user=anna");
+    let wrong = json!({"leave": "asIs", "engines": ["Big"], "there": true});
+    assert_eq!(desktop.api("POST", &agree, wrong).await.0, 409);
+    let right = json!({"leave": "masked", "engines": ["Big"], "there": true});
+    let (status, said) = desktop.api("POST", &agree, right).await;
+    assert_eq!((status, &said["there"]["agreed"]), (200, &json!(true)), "{said}");
+    scene.see(&["Big"]).await;
+    scene.ask("r1", RequestKind::Ask).await;
+    assert_eq!(scene.settled("r1").await.unwrap().author.name, "Big");
+    desktop.stop().await;
     scene.end().await;
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod adapters;
 mod ai;
 mod api;
 mod client;

@@ -133,6 +133,7 @@ async fn nothing_personal_is_in_the_bytes_that_leave_for_a_real_engine() {
     assert!(sent.lock().unwrap().is_empty(), "something has left");
 
     scene.allow("masked", &["Big"]).await;
+    scene.agree("masked", &["Big"]).await;
     scene.see(&["Big", "Small"]).await;
     // The engine breaks off now and then. Before its first word the model here stands in, and says so.
     let mut answered = false;

@@ -29,7 +29,7 @@ function answer(relay: FakeRelay, request: string, id: string, fields: Record<st
     asked.set("state", "claimed");
     const entry = new Y.Map<unknown>();
     margin.getMap("proposals").set(id, entry);
-    const author = { kind: "ai", id: "ai", name: "Model", model: "m-135" };
+    const author = { kind: "ai", id: "ai", name: "Model", model: "m-135", adapter: "law" };
     const all = { id, request, author, requester: asked.get("by"), kind: "replace", anchor: asked.get("anchor"), state: "streaming", at: 1, ...fields };
     for (const [key, value] of Object.entries(all)) entry.set(key, value);
     entry.set("payload", new Y.Text());
@@ -62,7 +62,7 @@ test("a card goes from queued over streaming and pending to decided, and the tex
   for (const word of ["*still*", " and", " grey"]) relay.edit("d~margin", (margin) => (proposal(margin, "P1").get("payload") as Y.Text).insert((proposal(margin, "P1").get("payload") as Y.Text).length, word));
   await until(() => card()?.payload === "*still* and grey");
   expect(card()).toMatchObject({ id: "P1", request: id, kind: "replace", state: "streaming", payloadHtml: "<p><em>still</em> and grey</p>\n" });
-  expect(card()?.author).toMatchObject({ kind: "ai", name: "Model", model: "m-135" });
+  expect(card()?.author).toMatchObject({ kind: "ai", name: "Model", model: "m-135", adapter: "law" });
   expect(element.querySelector(".ink-ghost")?.textContent).toContain("still and grey");
   relay.edit("d~margin", (margin) => proposal(margin, "P1").set("state", "pending"));
   await until(() => card()?.state === "pending");

@@ -125,6 +125,8 @@ pub struct Author {
     pub model: Option<String>,
     /// How its weights are stored.
     pub quantisation: Option<String>,
+    /// The adapter that it wore.
+    pub adapter: Option<String>,
     /// What it ran on.
     pub device: Option<String>,
 }

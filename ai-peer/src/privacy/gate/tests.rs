@@ -1,3 +1,4 @@
+use crdt::policy::Agreement;
 use model::{ChatMessage, DeviceReport, FinishReason, GenerationSender, Summary};
 
 use super::*;
@@ -95,12 +96,18 @@ impl Generator for Parrot {
 struct Book {
     policy: Mutex<Policy>,
     list: Mutex<Vec<Departure>>,
+    agreed: Mutex<Option<Agreement>>,
     broken: bool,
 }
 
 impl Warden for Book {
     fn policy(&self) -> Policy {
         self.policy.lock().unwrap().clone()
+    }
+
+    fn agreed(&self, person: &str, engine: &str, leave: Leave) -> bool {
+        let agreed = self.agreed.lock().unwrap();
+        person == "u-1" && agreed.as_ref().is_some_and(|agreed| agreed.covers(engine, leave))
     }
 
     fn record(&self, departure: Departure) -> Result<(), String> {
@@ -118,6 +125,10 @@ fn book(leave: Leave) -> Arc<Book> {
             leave,
             engines: vec!["Big".into()],
         }),
+        agreed: Mutex::new(Some(Agreement {
+            leave,
+            engines: vec!["Big".into()],
+        })),
         ..Book::default()
     })
 }
@@ -204,6 +215,7 @@ async fn a_departure_that_cannot_be_noted_does_not_happen() {
         let book = Arc::new(Book {
             broken: true,
             policy: Mutex::new(book(leave).policy()),
+            agreed: Mutex::new(book(leave).agreed.lock().unwrap().take()),
             ..Book::default()
         });
         let words = gate(&parrot, Place::Network, &book)
@@ -242,5 +254,50 @@ async fn what_is_tried_again_because_the_engine_was_busy_is_listed_once() {
         assert_eq!((book.list.lock().unwrap().len(), parrot.asked().len()), (1, 1));
         assert!(gate.generate(request("hello")).is_ok());
         assert_eq!(book.list.lock().unwrap().len(), 2, "sent again, listed again");
+    }
+}
+
+#[tokio::test]
+async fn nothing_leaves_that_whoever_asks_has_not_been_shown() {
+    for leave in [Leave::Masked, Leave::AsIs] {
+        let (parrot, book) = (Parrot::new(&["x"]), book(leave));
+        let gate = gate(&parrot, Place::Internet, &book);
+        let mut other = request("hello");
+        other.turn.requester = "u-2".into();
+        let mut nobody = request("hello");
+        nobody.turn.requester.clear();
+        for unseen in [other, nobody] {
+            let words = gate.generate(unseen).unwrap_err().to_string();
+            assert!(
+                words.contains("nothing was sent to Big") && words.contains("agreed"),
+                "{words}"
+            );
+        }
+        // more may leave now than was agreed to, or to another
+        for less in [
+            Agreement {
+                leave: Leave::Nothing,
+                engines: vec!["Big".into()],
+            },
+            Agreement {
+                leave,
+                engines: vec!["Other".into()],
+            },
+        ] {
+            *book.agreed.lock().unwrap() = Some(less);
+            assert!(gate.generate(request("hello")).is_err());
+        }
+        assert!(parrot.asked().is_empty() && book.list.lock().unwrap().is_empty());
+        *book.agreed.lock().unwrap() = Some(Agreement {
+            leave: Leave::AsIs,
+            engines: vec!["Big".into()],
+        });
+        assert!(gate.generate(request("hello")).is_ok());
+        *book.agreed.lock().unwrap() = None;
+        assert!(
+            gate.generate(request("hello")).is_err(),
+            "and again when it is taken back"
+        );
+        assert_eq!(parrot.asked().len(), 1);
     }
 }

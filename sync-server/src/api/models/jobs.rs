@@ -1,6 +1,7 @@
 //! What takes longer than a request: adding and measuring models. Each has a thread of its own, tells how far it is, and can be
 //! stopped.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -22,6 +23,8 @@ pub(crate) enum Kind {
     Add,
     /// A model's speed is measured.
     Measure,
+    /// An adapter is added.
+    Adapter,
 }
 
 /// How it stands.
@@ -57,7 +60,7 @@ pub(crate) struct Job {
     /// Why it failed, or what came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// The model that it led to.
+    /// The model or adapter that it led to.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
 }
@@ -77,7 +80,11 @@ struct Entry {
 
 /// All jobs of a relay, the newest first.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Desk(Arc<Mutex<Vec<Entry>>>);
+pub(crate) struct Desk {
+    jobs: Arc<Mutex<Vec<Entry>>>,
+    /// Adapters that were removed in the life of this process.
+    removed: Arc<Mutex<BTreeSet<String>>>,
+}
 
 /// What a job tells its progress with.
 pub(crate) struct Pen {
@@ -113,7 +120,19 @@ impl Pen {
 
 impl Desk {
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an adapter was removed: the model may have read it, and knows it by its name.
+    pub(crate) fn note_removed(&self, adapter: &str) {
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        removed.insert(adapter.to_owned());
+    }
+
+    /// Whether an adapter of this name was removed since the start.
+    pub(crate) fn was_removed(&self, adapter: &str) -> bool {
+        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        removed.contains(adapter)
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Job)) {

@@ -6,6 +6,7 @@ use model::manager::{Fit, Installed, Library, Measured, Needs, Source};
 use model::{Artifact, EngineOptions};
 use serde::Serialize;
 
+use super::adapters;
 use super::jobs::Job;
 use crate::relay::ModelStatus;
 
@@ -17,6 +18,7 @@ pub(super) struct Listed {
     models: Vec<Told>,
     broken: Vec<Broken>,
     jobs: Vec<Job>,
+    adapters: Vec<adapters::Told>,
 }
 
 /// A model.
@@ -64,7 +66,12 @@ struct Broken {
 }
 
 impl Listed {
-    pub(super) fn new(folder: &Path, loaded: &[ModelStatus], jobs: Vec<Job>) -> Self {
+    pub(super) fn new(
+        folder: &Path,
+        loaded: &[ModelStatus],
+        jobs: Vec<Job>,
+        adapters: Vec<adapters::Told>,
+    ) -> Self {
         let (models, broken) = Library::new(folder).list();
         Self {
             folder: folder.display().to_string(),
@@ -74,6 +81,7 @@ impl Listed {
                 .map(|(id, reason)| Broken { id, reason })
                 .collect(),
             jobs,
+            adapters,
         }
     }
 }

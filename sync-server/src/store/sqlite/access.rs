@@ -70,12 +70,17 @@ pub(super) fn write(transaction: &Transaction<'_>, write: &AccessWrite) -> Resul
             [doc.as_str(), sub],
         )?,
         AccessWrite::PutPolicy(row) => privacy::put(transaction, row)?,
+        AccessWrite::PutAdapters(row) => privacy::put_adapters(transaction, row)?,
+        AccessWrite::Agree(row) => privacy::agree(transaction, row)?,
         AccessWrite::Depart(row) => privacy::depart(transaction, row)?,
         AccessWrite::ForgetDepartures(doc) => {
             transaction.execute("DELETE FROM departures WHERE document = ?1", [doc.as_str()])?
         }
         AccessWrite::Forget(doc) => {
-            transaction.execute("DELETE FROM policies WHERE document = ?1", [doc.as_str()])?;
+            for table in ["policies", "adapters", "agreements"] {
+                let sql = format!("DELETE FROM {table} WHERE document = ?1");
+                transaction.execute(&sql, [doc.as_str()])?;
+            }
             transaction.execute("DELETE FROM shares WHERE document = ?1", [doc.as_str()])?;
             transaction.execute("DELETE FROM members WHERE document = ?1", [doc.as_str()])?
         }
@@ -126,8 +131,12 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Backend as _, DepartureRow, MemoryStore, PolicyRow, SqliteStore};
-    use crdt::policy::{Leave, Policy};
+    use crate::store::{
+        AdaptersRow, AgreementRow, Backend as _, DepartureRow, MOST_AGREEMENTS, MemoryStore, PolicyRow,
+        SqliteStore,
+    };
+    use crdt::margin::RequestKind;
+    use crdt::policy::{Adapters, Agreement, Leave, Policy};
 
     fn share(id: &str, doc: &str) -> AccessWrite {
         AccessWrite::PutShare(ShareRow {
@@ -162,6 +171,54 @@ mod tests {
             set_at: Timestamp(8),
             set_by: "own".into(),
         })
+    }
+
+    fn adapters(doc: &str, usual: &str) -> AccessWrite {
+        AccessWrite::PutAdapters(AdaptersRow {
+            doc: DocId::parse(doc).unwrap(),
+            adapters: Adapters {
+                usual: Some(usual.into()),
+                commands: [(RequestKind::Rewrite, None)].into(),
+            },
+            set_at: Timestamp(8),
+            set_by: "own".into(),
+        })
+    }
+
+    fn agree(doc: &str, person: &str, at: u64) -> AccessWrite {
+        AccessWrite::Agree(AgreementRow {
+            doc: DocId::parse(doc).unwrap(),
+            person: person.into(),
+            agreement: Agreement {
+                leave: Leave::Masked,
+                engines: vec!["Big, \"far\"".into()],
+            },
+            at: Timestamp(at),
+            by: "key:ada".into(),
+        })
+    }
+
+    /// Whoever agreed longest ago is forgotten first, by both stores alike.
+    #[test]
+    fn so_many_agreements_are_kept_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(&folder.path().join("store.sqlite")).unwrap();
+        let mut memory = MemoryStore::default();
+        let mut writes: Vec<AccessWrite> = (0..=MOST_AGREEMENTS as u64)
+            .map(|at| agree("plan", &format!("{at}"), 7 + at / 2))
+            .collect();
+        writes.push(agree("notes", "0", 1));
+        writes.push(agree("plan", "1", 9_000));
+        for write in &writes {
+            store.write_access(write).unwrap();
+            memory.write_access(write).unwrap();
+        }
+        let kept = memory.access().unwrap();
+        assert_eq!(store.access().unwrap(), kept);
+        assert_eq!(kept.agreements.len(), MOST_AGREEMENTS + 1);
+        let plan = DocId::parse("plan").unwrap();
+        assert!(!kept.agreements.contains_key(&(plan.clone(), "0".into())));
+        assert_eq!(kept.agreements[&(plan, "1".into())].at, Timestamp(9_000));
     }
 
     fn departure(doc: &str, at: u64) -> AccessWrite {
@@ -202,6 +259,12 @@ mod tests {
             policy("plan", Leave::AsIs),
             policy("plan", Leave::Masked),
             policy("notes", Leave::AsIs),
+            adapters("plan", "law"),
+            adapters("notes", "law"),
+            adapters("notes", "plain"),
+            agree("plan", "ada", 3),
+            agree("notes", "ada", 4),
+            agree("notes", "ada", 5),
             departure("notes", 7),
             departure("plan", 8),
             departure("notes", 9),
@@ -223,6 +286,7 @@ mod tests {
             (kept.shares.len(), kept.members.len(), kept.policies.len()),
             (2, 1, 1)
         );
+        assert_eq!((kept.adapters.len(), kept.agreements.len()), (1, 1));
         let notes = DocId::parse("notes").unwrap();
         let mut store = SqliteStore::open(&path).unwrap();
         for doc in [&notes, &plan] {

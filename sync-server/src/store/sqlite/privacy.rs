@@ -1,18 +1,29 @@
-//! The tables about what may leave the machine, and what has left.
+//! The tables about the AI in a document: what may leave the machine, who has agreed, what has left, which adapters are worn.
 
 use crdt::ids::{DocId, Timestamp};
-use crdt::policy::Policy;
+use crdt::policy::{Agreement, Policy};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
 use serde::de::DeserializeOwned;
 
 use super::access::parse;
-use crate::store::{AccessRows, AccessWrite, DepartureRow, MOST_DEPARTURES, PolicyRow, StoreError};
+use crate::store::{
+    AccessRows, AccessWrite, AdaptersRow, AgreementRow, DepartureRow, MOST_AGREEMENTS, MOST_DEPARTURES,
+    PolicyRow, StoreError,
+};
 
 pub(super) fn load(connection: &Connection, rows: &mut AccessRows) -> Result<(), StoreError> {
     let mut query = connection.prepare("SELECT document, leave, engines, set_at, set_by FROM policies")?;
     for row in query.query_map([], policy)? {
         rows.apply(&AccessWrite::PutPolicy(row?));
+    }
+    let mut query = connection.prepare("SELECT document, chosen, set_at, set_by FROM adapters")?;
+    for row in query.query_map([], adapters)? {
+        rows.apply(&AccessWrite::PutAdapters(row?));
+    }
+    let mut query = connection.prepare("SELECT document, person, leave, engines, at, by FROM agreements")?;
+    for row in query.query_map([], agreement)? {
+        rows.apply(&AccessWrite::Agree(row?));
     }
     Ok(())
 }
@@ -28,6 +39,34 @@ pub(super) fn put(transaction: &Transaction<'_>, row: &PolicyRow) -> Result<usiz
             row.set_at.0,
             row.set_by
         ],
+    )?)
+}
+
+pub(super) fn put_adapters(transaction: &Transaction<'_>, row: &AdaptersRow) -> Result<usize, StoreError> {
+    let chosen = serde_json::json!(row.adapters).to_string();
+    Ok(transaction.execute(
+        "INSERT OR REPLACE INTO adapters (document, chosen, set_at, set_by) VALUES (?1, ?2, ?3, ?4)",
+        params![row.doc.as_str(), chosen, row.set_at.0, row.set_by],
+    )?)
+}
+
+pub(super) fn agree(transaction: &Transaction<'_>, row: &AgreementRow) -> Result<usize, StoreError> {
+    let Agreement { leave, engines } = &row.agreement;
+    transaction.execute(
+        "INSERT OR REPLACE INTO agreements (document, person, leave, engines, at, by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            row.doc.as_str(),
+            row.person,
+            leave.as_str(),
+            serde_json::json!(engines).to_string(),
+            row.at.0,
+            row.by
+        ],
+    )?;
+    Ok(transaction.execute(
+        "DELETE FROM agreements WHERE document = ?1 AND person IN
+         (SELECT person FROM agreements WHERE document = ?1 ORDER BY at DESC, person DESC LIMIT -1 OFFSET ?2)",
+        params![row.doc.as_str(), MOST_AGREEMENTS],
     )?)
 }
 
@@ -73,6 +112,28 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<PolicyRow> {
         },
         set_at: Timestamp(row.get(3)?),
         set_by: row.get(4)?,
+    })
+}
+
+fn adapters(row: &Row<'_>) -> rusqlite::Result<AdaptersRow> {
+    Ok(AdaptersRow {
+        doc: parse(row, 0, DocId::parse)?,
+        adapters: json(row, 1)?,
+        set_at: Timestamp(row.get(2)?),
+        set_by: row.get(3)?,
+    })
+}
+
+fn agreement(row: &Row<'_>) -> rusqlite::Result<AgreementRow> {
+    Ok(AgreementRow {
+        doc: parse(row, 0, DocId::parse)?,
+        person: row.get(1)?,
+        agreement: Agreement {
+            leave: parse(row, 2, str::parse)?,
+            engines: json(row, 3)?,
+        },
+        at: Timestamp(row.get(4)?),
+        by: row.get(5)?,
     })
 }
 
