@@ -19,7 +19,7 @@ use crate::rooms::RoomLink;
 pub(crate) use hocuspocus::{HocuspocusLink, Threshold};
 
 /// Close code: a frame that is none (RFC 6455, 7.4.1).
-const CLOSE_PROTOCOL: u16 = 1002;
+pub(crate) const CLOSE_PROTOCOL: u16 = 1002;
 /// Close code: a frame that is too large.
 pub(crate) const CLOSE_TOO_BIG: u16 = 1009;
 /// Close code: too many documents.
@@ -37,12 +37,12 @@ pub(crate) enum Link {
 
 impl Link {
     /// Takes one frame from the peer. `Err`: the link is to be closed.
-    pub(crate) async fn receive(&mut self, frame: &[u8]) -> Result<(), Closing> {
+    pub(crate) async fn receive(&mut self, frame: Vec<u8>) -> Result<(), Closing> {
         match self {
-            Self::Hocuspocus(link) => link.receive(frame).await,
+            Self::Hocuspocus(link) => Box::pin(link.receive(&frame)).await,
             Self::Y(link) => {
-                link.pace.keep(frame).await;
-                link.room.message(frame.to_vec()).await;
+                link.pace.keep(&frame).await;
+                link.room.message(frame).await;
                 Ok(())
             }
         }
@@ -99,7 +99,7 @@ impl Pace {
             return;
         }
         while let Err(wait) = self.0.take(Instant::now()) {
-            sleep(wait).await;
+            Box::pin(sleep(wait)).await; // a connection has no room for what is this rare
         }
     }
 }
@@ -182,11 +182,11 @@ pub(crate) async fn run_pipe(
         let mut batch = Vec::new();
         while reader.take(&mut batch, BATCH).await.is_ok() {
             for frame in batch.drain(..) {
-                let weight = reader.weigh(std::slice::from_ref(&frame));
+                let weight = reader.weigh(&frame);
                 let closing = tokio::select! {
                     biased;
                     closing = reader.closed() => Some(closing),
-                    delivered = to_peer.send(frame) => delivered.err().map(|_| Closing::gone()),
+                    delivered = to_peer.send(frame.message()) => delivered.err().map(|_| Closing::gone()),
                 };
                 reader.sent(weight);
                 if let Some(closing) = closing {
@@ -204,7 +204,7 @@ pub(crate) async fn run_pipe(
                 Some(frame) if frame.len() > max_frame => {
                     break Closing::new(CLOSE_TOO_BIG, format!("a frame may have {max_frame} bytes, this one has {}", frame.len()));
                 }
-                Some(frame) => if let Err(closing) = link.receive(&frame).await {
+                Some(frame) => if let Err(closing) = link.receive(frame.into()).await {
                     break closing;
                 },
                 None => break Closing::gone(),

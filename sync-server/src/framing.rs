@@ -1,9 +1,10 @@
 //! How a room's messages look on each kind of link.
 
-use bytes::Bytes;
-use crdt::protocol::hocuspocus::{Address, Frame, HocusMessage};
+use crdt::protocol::hocuspocus::{self, Address, HocusMessage};
 use crdt::protocol::permission_denied;
 use crdt::room::Outgoing;
+
+use crate::outbox::Frame;
 
 /// What a link speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub(crate) enum Framing {
 #[derive(Debug)]
 pub(crate) struct Encoder<'a> {
     message: &'a Outgoing,
-    y: Option<Option<Bytes>>,
-    hocuspocus: Option<(Address, Bytes)>,
+    y: Option<Option<Frame>>,
+    hocuspocus: Option<(Address, Frame)>,
 }
 
 impl<'a> Encoder<'a> {
@@ -32,7 +33,7 @@ impl<'a> Encoder<'a> {
     }
 
     /// The frame for one link; `None` when its protocol cannot say this.
-    pub(crate) fn frame(&mut self, framing: &Framing) -> Option<Bytes> {
+    pub(crate) fn frame(&mut self, framing: &Framing) -> Option<Frame> {
         match framing {
             Framing::Y => self.y.get_or_insert_with(|| encode_y(self.message)).clone(),
             Framing::Hocuspocus(address) => {
@@ -49,29 +50,26 @@ impl<'a> Encoder<'a> {
     }
 }
 
-fn encode_y(message: &Outgoing) -> Option<Bytes> {
+fn encode_y(message: &Outgoing) -> Option<Frame> {
     match message {
-        Outgoing::Y(bytes) => Some(Bytes::copy_from_slice(bytes)),
-        Outgoing::Denied(reason) => Some(permission_denied(reason).into()),
+        Outgoing::Y(bytes) => Some(Frame::binary(bytes)),
+        Outgoing::Denied(reason) => Some(Frame::binary(&permission_denied(reason))),
         Outgoing::SyncStatus(_) | Outgoing::Stateless(_) => None,
     }
 }
 
-fn encode_hocuspocus(address: &Address, message: &Outgoing) -> Option<Bytes> {
+fn encode_hocuspocus(address: &Address, message: &Outgoing) -> Option<Frame> {
     let message = match message {
         Outgoing::Y(bytes) => HocusMessage::Y(bytes.clone()),
         Outgoing::SyncStatus(saved) => HocusMessage::SyncStatus(*saved),
         Outgoing::Stateless(text) => HocusMessage::Stateless(text.clone()),
         Outgoing::Denied(_) => return None, // said by SyncStatus(false)
     };
-    Some(
-        Frame::Document {
-            address: address.clone(),
-            message,
-        }
-        .encode()
-        .into(),
-    )
+    let frame = hocuspocus::Frame::Document {
+        address: address.clone(),
+        message,
+    };
+    Some(Frame::binary(&frame.encode()))
 }
 
 #[cfg(test)]
@@ -84,11 +82,12 @@ mod tests {
         let mut encoder = Encoder::new(&message);
         let address = Framing::Hocuspocus(Address::new("plan"));
         let (one, two) = (encoder.frame(&address).unwrap(), encoder.frame(&address).unwrap());
+        let (one, two) = (one.message(), two.message());
         assert_eq!(one.as_ptr(), two.as_ptr(), "the same bytes are shared");
         assert_eq!(&one[..], b"\x04plan\0\x02\x01\x09");
         let (one, two) = (
-            encoder.frame(&Framing::Y).unwrap(),
-            encoder.frame(&Framing::Y).unwrap(),
+            encoder.frame(&Framing::Y).unwrap().message(),
+            encoder.frame(&Framing::Y).unwrap().message(),
         );
         assert_eq!(one.as_ptr(), two.as_ptr());
         assert_eq!(&one[..], [0, 2, 1, 9]);

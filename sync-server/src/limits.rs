@@ -94,7 +94,7 @@ impl Default for Limits {
             write_within: Duration::from_secs(15),
             linger: Duration::from_secs(5),
             rest_after: Duration::from_secs(30),
-            rest_per_kilobyte: Duration::from_secs(2),
+            rest_per_kilobyte: Duration::from_millis(500),
             compact_records: 500,
             compact_bytes: 4 << 20,
             versions: crdt::history::Rhythm::default(),

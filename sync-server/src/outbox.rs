@@ -1,13 +1,26 @@
 //! What waits for one connection's reader: bounded in messages and bytes. Full means cut off, never a message less.
+//!
+//! Most frames wait for nothing: whoever has put them in writes them to the socket at the end of its turn, without waking anybody.
+//! The connection's own task writes what the socket does not take at once.
+
+mod frame;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 
 use crate::limits::Limits;
+use crate::serve::WriteEnd;
+
+pub(crate) use frame::Frame;
 
 /// Close code: the reader was too slow; it should come again at once (RFC 6455 registry, 1013 "try again later").
 pub const CLOSE_TOO_SLOW: u16 = 1013;
@@ -15,8 +28,14 @@ pub const CLOSE_TOO_SLOW: u16 = 1013;
 /// Close code: the relay is shutting down (RFC 6455, 7.4.1, "going away").
 pub const CLOSE_GOING_AWAY: u16 = 1001;
 
-/// Frames that an empty outbox, and a writer with nothing to do, keep room for.
-pub(crate) const KEPT_FRAMES: usize = 32;
+/// Frames that an empty outbox keeps room for.
+const KEPT_FRAMES: usize = 8;
+
+/// Bytes that are written by whoever has put them in; more is left to the connection's own task.
+const AT_ONCE: usize = 64 << 10;
+
+/// Bytes of small frames that are written together.
+const TOGETHER: usize = 4 << 10;
 
 /// Why a connection is closed: a WebSocket close code and words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +80,7 @@ struct Waiting {
     max_frames: usize,
     max_bytes: usize,
     queue: Mutex<Queue>,
-    /// For the reader: there is something to take, or it is to end.
+    /// For the reader: there is something to do, or it is to end.
     filled: Notify,
     /// For everybody else: it is closed.
     closed: Notify,
@@ -69,12 +88,29 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Frame>,
+    /// How much of the first one has gone out.
+    begun: usize,
     /// Of those and of what the reader has taken and not sent yet.
     bytes: usize,
     closing: Option<Closing>,
     /// Nobody reads any more.
     abandoned: bool,
+    /// A socket's, once it is one.
+    end: Option<WriteEnd>,
+    writer: Writer,
+}
+
+/// Who brings to the socket what waits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// Nothing waits, or nobody has promised anything.
+    #[default]
+    Nobody,
+    /// Whoever put the first frame in, at the end of its turn.
+    Sender,
+    /// The connection's own task, which can wait for the socket.
+    Reader,
 }
 
 /// An outbox and its reader.
@@ -90,28 +126,78 @@ pub(crate) fn outbox(limits: &Limits) -> (Outbox, OutboxReader) {
 }
 
 impl Outbox {
-    /// Puts a frame in. When there is no room for it the connection is cut off, and everything in it with it: the reader
-    /// comes again and syncs whole. A frame of any size counts as half of the outbox at most: whoever takes minutes to
-    /// read a large document must not be cut off for an edit that is made meanwhile, and come again for all of it.
-    pub(crate) fn push(&self, frame: Bytes) {
+    /// Puts a frame in; `true`: whoever did so owes a [`Outbox::flush`], soon. When there is no room for it the connection is
+    /// cut off, and everything in it with it: the reader comes again and syncs whole. A frame of any size counts as half of the
+    /// outbox at most: whoever takes minutes to read a large document must not be cut off for an edit that is made meanwhile,
+    /// and come again for all of it.
+    #[must_use]
+    pub(crate) fn push(&self, frame: Frame) -> bool {
         let weight = self.0.weight(&frame);
         let mut queue = self.0.lock();
         if queue.closing.is_some() || queue.abandoned {
-            return;
+            return false;
         }
         let full = queue.frames.len() >= self.0.max_frames || queue.bytes + weight > self.0.max_bytes;
         if full {
             drop(queue);
-            return self.close(Closing::new(
+            self.close(Closing::new(
                 CLOSE_TOO_SLOW,
                 "too slow: connect again to get everything",
             ));
+            return false;
         }
         queue.bytes += weight;
         queue.frames.push_back(frame);
+        if queue.end.is_some() {
+            let owed = queue.writer == Writer::Nobody;
+            if owed {
+                queue.writer = Writer::Sender;
+            }
+            return owed;
+        }
         let first = queue.frames.len() == 1;
         drop(queue);
         if first {
+            self.0.filled.notify_one();
+        }
+        false
+    }
+
+    /// Puts a frame in and sends it.
+    pub(crate) fn say(&self, frame: Frame) {
+        if self.push(frame) {
+            self.flush();
+        }
+    }
+
+    /// Writes what waits, as far as the socket takes it at once; the rest is left to the connection's own task.
+    pub(crate) fn flush(&self) {
+        let mut queue = self.0.lock();
+        if queue.writer == Writer::Reader || queue.closing.is_some() {
+            return;
+        }
+        queue.writer = Writer::Nobody;
+        // What takes long to copy holds up neither a room nor those who wait for their turn in it.
+        let written = if queue.bytes <= AT_ONCE {
+            self.0.write_at_once(&mut queue)
+        } else {
+            Ok(false)
+        };
+        if !matches!(written, Ok(true)) {
+            // It meets the error of a peer that has gone as well, and reads what the peer wrote before; a room that saw a closed
+            // outbox would take it for gone at once.
+            queue.writer = Writer::Reader;
+            drop(queue);
+            self.0.filled.notify_one();
+        }
+    }
+
+    /// Leaves what waits to the connection's own task.
+    pub(crate) fn hand_over(&self) {
+        let mut queue = self.0.lock();
+        if queue.writer == Writer::Sender {
+            queue.writer = Writer::Reader;
+            drop(queue);
             self.0.filled.notify_one();
         }
     }
@@ -123,7 +209,7 @@ impl Outbox {
             return;
         }
         queue.closing = Some(closing);
-        queue.frames = VecDeque::new();
+        queue.forget();
         drop(queue);
         self.0.filled.notify_one();
         self.0.closed.notify_waiters();
@@ -142,8 +228,51 @@ impl Outbox {
 }
 
 impl OutboxReader {
+    /// From now on what is put in goes to this socket.
+    pub(crate) fn attach(&mut self, end: WriteEnd) {
+        let mut queue = self.0.lock();
+        queue.end = Some(end);
+        if !queue.frames.is_empty() {
+            queue.writer = Writer::Reader;
+        }
+    }
+
+    /// Waits for something that the socket does not take at once. Returns how many bytes wait; [`OutboxReader::write`] is to
+    /// write so many.
+    pub(crate) async fn blocked(&mut self) -> usize {
+        loop {
+            {
+                let queue = self.0.lock();
+                if queue.writer == Writer::Reader && queue.closing.is_none() {
+                    return queue.waiting();
+                }
+            }
+            self.0.filled.notified().await;
+        }
+    }
+
+    /// Writes so many bytes of what waits, and all that the socket takes besides; waits for the socket.
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub(crate) async fn write(&mut self, mut bytes: usize) -> io::Result<()> {
+        poll_fn(|cx| self.0.poll_write(cx, &mut bytes)).await
+    }
+
+    /// Says why the connection ends, behind a frame that has gone out in part, and lets go of the socket.
+    pub(crate) async fn say_goodbye(&mut self, closing: &Closing) {
+        let bytes = {
+            let mut queue = self.0.lock();
+            queue.forget();
+            queue.frames.push_back(Frame::close(closing));
+            queue.waiting()
+        };
+        drop(self.write(bytes).await); // it may be gone already
+        self.0.lock().end = None;
+    }
+
     /// Waits for frames and takes all that wait, up to `most`. `Err`: the connection is to be closed.
-    pub(crate) async fn take(&mut self, batch: &mut Vec<Bytes>, most: usize) -> Result<(), Closing> {
+    pub(crate) async fn take(&mut self, batch: &mut Vec<Frame>, most: usize) -> Result<(), Closing> {
         loop {
             if let Some(taken) = self.take_now(batch, most) {
                 return taken;
@@ -152,7 +281,7 @@ impl OutboxReader {
         }
     }
 
-    fn take_now(&mut self, batch: &mut Vec<Bytes>, most: usize) -> Option<Result<(), Closing>> {
+    fn take_now(&mut self, batch: &mut Vec<Frame>, most: usize) -> Option<Result<(), Closing>> {
         let mut queue = self.0.lock();
         if let Some(closing) = &queue.closing {
             return Some(Err(closing.clone()));
@@ -162,15 +291,13 @@ impl OutboxReader {
         }
         let most = most.min(queue.frames.len());
         batch.extend(queue.frames.drain(..most));
-        if queue.frames.is_empty() && queue.frames.capacity() > KEPT_FRAMES {
-            queue.frames = VecDeque::new();
-        }
+        queue.shrink();
         Some(Ok(()))
     }
 
-    /// How much frames count in the outbox.
-    pub(crate) fn weigh(&self, frames: &[Bytes]) -> usize {
-        frames.iter().map(|frame| self.0.weight(frame)).sum()
+    /// How much a frame counts in the outbox.
+    pub(crate) fn weigh(&self, frame: &Frame) -> usize {
+        self.0.weight(frame)
     }
 
     /// Says that frames of this weight have reached the peer's end: they wait no more.
@@ -190,6 +317,63 @@ impl Drop for OutboxReader {
         let mut queue = self.0.lock();
         queue.abandoned = true;
         queue.frames = VecDeque::new();
+        queue.end = None;
+    }
+}
+
+impl Queue {
+    /// Bytes that have not gone out.
+    fn waiting(&self) -> usize {
+        let all: usize = self.frames.iter().map(|frame| frame.wire().len()).sum();
+        all - self.begun
+    }
+
+    /// Drops what waits, but for a frame of which a part has gone out.
+    fn forget(&mut self) {
+        self.frames.truncate(usize::from(self.begun > 0));
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        if self.frames.is_empty() && self.frames.capacity() > KEPT_FRAMES {
+            self.frames = VecDeque::new();
+        }
+    }
+
+    /// What is to be written next, when it is one frame.
+    fn alone(&self) -> Option<&[u8]> {
+        let first = self.frames.front()?.wire().get(self.begun..)?;
+        (self.frames.len() == 1 || first.len() >= TOGETHER).then_some(first)
+    }
+
+    /// What is to be written next, when it is several small ones: together, a burst is one call of the system and one packet.
+    fn together<'a>(&self, place: &'a mut [u8; TOGETHER]) -> &'a [u8] {
+        let (mut filled, mut skipped) = (0, self.begun);
+        for frame in &self.frames {
+            let frame = frame.wire().get(skipped..).unwrap_or_default();
+            let Some(part) = place.get_mut(filled..filled + frame.len()) else {
+                break;
+            };
+            part.copy_from_slice(frame);
+            filled += frame.len();
+            skipped = 0;
+        }
+        place.get(..filled).unwrap_or_default()
+    }
+
+    /// Notes that so many bytes have gone out.
+    fn gone(&mut self, bytes: usize, weight: impl Fn(&Frame) -> usize) {
+        self.begun += bytes;
+        while let Some(first) = self.frames.front() {
+            let length = first.wire().len();
+            if self.begun < length {
+                break;
+            }
+            self.begun -= length;
+            self.bytes = self.bytes.saturating_sub(weight(first));
+            self.frames.pop_front();
+        }
+        self.shrink();
     }
 }
 
@@ -198,8 +382,61 @@ impl Waiting {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn weight(&self, frame: &Bytes) -> usize {
+    fn weight(&self, frame: &Frame) -> usize {
         frame.len().min(self.max_bytes / 2)
+    }
+
+    /// Whether all that waits was written. `Err`: the peer is gone.
+    fn write_at_once(&self, queue: &mut Queue) -> io::Result<bool> {
+        while !queue.frames.is_empty() {
+            let Some(end) = &queue.end else { return Ok(false) };
+            let tried = match queue.alone() {
+                Some(frame) => end.try_write(frame),
+                None => end.try_write(queue.together(&mut [0; TOGETHER])),
+            };
+            match tried {
+                Ok(written) => queue.gone(written, |frame| self.weight(frame)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes until `bytes` have gone out and the socket takes no more, or nothing waits.
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &mut usize) -> Poll<io::Result<()>> {
+        let mut queue = self.lock();
+        loop {
+            // Out of its place for as long as it is written to.
+            let Some(mut end) = queue.end.take() else {
+                return Poll::Ready(Ok(()));
+            };
+            let last = queue.frames.is_empty();
+            let polled = if last {
+                Pin::new(&mut end).poll_flush(cx).map_ok(|()| 0)
+            } else {
+                match queue.alone() {
+                    Some(frame) => Pin::new(&mut end).poll_write(cx, frame),
+                    None => Pin::new(&mut end).poll_write(cx, queue.together(&mut [0; TOGETHER])),
+                }
+            };
+            queue.end = Some(end);
+            match polled {
+                Poll::Ready(Ok(_)) if last => {
+                    queue.writer = Writer::Nobody;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    queue.gone(written, |frame| self.weight(frame));
+                    *bytes = bytes.saturating_sub(written);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                // What has come since is another stretch, with a time of its own.
+                Poll::Pending if *bytes == 0 && !last => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 
     async fn closed(&self) -> Closing {
@@ -211,63 +448,5 @@ impl Waiting {
             }
             told.await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits(frames: usize, bytes: usize) -> Limits {
-        Limits {
-            outbox_frames: frames,
-            outbox_bytes: bytes,
-            ..Limits::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_reader_gets_everything_in_order() {
-        let (outbox, mut reader) = outbox(&limits(10, 100));
-        for byte in 0..5_u8 {
-            outbox.push(Bytes::copy_from_slice(&[byte]));
-        }
-        let mut batch = Vec::new();
-        reader.take(&mut batch, 100).await.unwrap();
-        assert_eq!(batch.concat(), [0, 1, 2, 3, 4]);
-    }
-
-    #[tokio::test]
-    async fn too_many_frames_cut_the_connection_off() {
-        let (outbox, mut reader) = outbox(&limits(2, 1000));
-        for _ in 0..3 {
-            outbox.push(Bytes::from_static(b"x"));
-        }
-        let closing = reader.take(&mut Vec::new(), 100).await.unwrap_err();
-        assert_eq!(closing.code, CLOSE_TOO_SLOW);
-        assert!(outbox.is_closed());
-    }
-
-    #[tokio::test]
-    async fn too_many_bytes_cut_it_off_but_one_large_frame_passes() {
-        let (outbox, mut reader) = outbox(&limits(100, 10));
-        outbox.push(Bytes::from_static(&[0; 50]));
-        // What comes while it is on its way has room beside it.
-        outbox.push(Bytes::from_static(&[0; 4]));
-        assert!(!outbox.is_closed());
-        let mut batch = Vec::new();
-        reader.take(&mut batch, 100).await.unwrap();
-        reader.sent(reader.weigh(&batch));
-        for _ in 0..2 {
-            outbox.push(Bytes::from_static(&[0; 5]));
-            assert!(!outbox.is_closed());
-        }
-        outbox.push(Bytes::from_static(&[0; 1]));
-        assert!(reader.take(&mut batch, 100).await.is_err());
-    }
-
-    #[test]
-    fn a_reason_fits_into_a_close_frame() {
-        assert_eq!(Closing::new(1000, "é".repeat(100)).reason.len(), 120);
     }
 }

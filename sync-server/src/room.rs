@@ -1,115 +1,38 @@
 //! One room's task: it alone owns the room's state machine; it runs what the machine asks for.
 
 mod appends;
+mod command;
 mod compaction;
 mod edit;
 mod join;
 mod members;
 mod versions;
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crdt::history::Pace;
 use crdt::room::{Effect, Event, Record, Room};
 use crdt::{ConnId, DocId, Identity, Part, Role};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::clock::{self, RandomIds};
 use crate::limits::Limits;
-use crate::outbox::{CLOSE_GOING_AWAY, Closing};
+use crate::outbox::{CLOSE_GOING_AWAY, Closing, Frame};
 use crate::relay::Shared;
 use crate::store::{StoreError, Write};
 
 use appends::{Appended, Appends};
+pub(crate) use command::{Command, Idle, Join, Question, Said, Ticket, Visitors};
 pub use edit::EditError;
 pub(crate) use edit::{Edit, EditFn};
 pub use join::{CLOSE_EPOCH, CLOSE_NO_DOCUMENT, CLOSE_UNAVAILABLE, JoinError};
 pub(crate) use members::Member;
 use members::Members;
-
-/// What a room is asked. Its queue has places for dozens of these, used or not, so each is a box.
-pub(crate) enum Command {
-    /// Somebody opens a part.
-    Join(Box<Join>),
-    /// Somebody who joined said something, or left.
-    Event(Box<Said>),
-    /// The body as Markdown.
-    Markdown(Box<Question<String>>),
-    /// Somebody wants to look at the document.
-    Look(Box<(Look, Ticket)>),
-    /// An edit by the relay on somebody's behalf.
-    Edit(Box<Edit>),
-    /// The document is to be deleted.
-    Delete(Box<Question<()>>),
-    /// The relay stops, or the store is about to be replaced: send everybody away, bring everything to the disk, end.
-    ShutDown(Box<Closing>),
-}
-
-/// What somebody who joined said.
-pub(crate) struct Said {
-    pub(crate) event: Event,
-    /// Its part of the inbox's bytes, given back when it is done.
-    pub(crate) held: Option<OwnedSemaphorePermit>,
-}
-
-/// Something to be answered.
-pub(crate) struct Question<T> {
-    pub(crate) reply: oneshot::Sender<Result<T, JoinError>>,
-    pub(crate) ticket: Ticket,
-}
-
-/// Somebody opens a part of a document.
-pub(crate) struct Join {
-    pub(crate) conn: ConnId,
-    pub(crate) part: Part,
-    pub(crate) identity: Identity,
-    pub(crate) role: Role,
-    pub(crate) member: Member,
-    /// Sent before anything of the room's.
-    pub(crate) greeting: Option<Bytes>,
-    pub(crate) reply: oneshot::Sender<Result<(), JoinError>>,
-    /// Keeps the room open until the join is done.
-    pub(crate) ticket: Ticket,
-}
-
-/// Looks at a document, or at why there is none. Must not take long: everybody in the room waits.
-pub(crate) type Look = Box<dyn FnOnce(Result<&Room, JoinError>) + Send>;
-
-/// A count of those who were given a handle to the room and have not used it yet.
-#[derive(Debug, Default)]
-pub(crate) struct Visitors {
-    /// How many handles the keeper of rooms has given out.
-    pub(crate) handed: AtomicU64,
-    returned: AtomicU64,
-}
-
-/// A handle to a room. The room stays open while it lives.
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<Visitors>);
-
-impl Ticket {
-    pub(crate) fn new(visitors: &Arc<Visitors>) -> Self {
-        visitors.handed.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(visitors))
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.returned.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// Asks the keeper of rooms to let this room go, unless it has given out handles since `handed`.
-#[derive(Debug)]
-pub(crate) struct Idle {
-    pub(crate) doc: DocId,
-    pub(crate) handed: u64,
-}
 
 /// The document, or why there is none.
 enum State {
@@ -119,6 +42,10 @@ enum State {
 
 /// The bytes of a document that is decoded between two messages: a fraction of a millisecond.
 const DECODED_AT_ONCE: usize = 16 << 10;
+
+/// Bytes for which the store may owe an answer before a room takes nothing more in: who writes faster than the disk waits,
+/// and the memory of neither fills. A store that fails has answered.
+const MOST_UNANSWERED: usize = 1 << 20;
 
 /// How many commands are taken out of the inbox at once, and for how many there is room while there are none.
 const COMMANDS: usize = 32;
@@ -207,7 +134,7 @@ pub(crate) async fn run(
     loop {
         let flush = task.flush_in();
         let turn = tokio::select! {
-            taken = inbox.recv_many(&mut commands, COMMANDS) => match taken {
+            taken = inbox.recv_many(&mut commands, COMMANDS), if task.appends.bytes() <= MOST_UNANSWERED => match taken {
                 0 => Turn::End,
                 _ => task.commands(&mut commands).await,
             },
@@ -218,6 +145,7 @@ pub(crate) async fn run(
             }
             _ = tick.tick() => task.tick().await,
         };
+        task.members.flush();
         if matches!(turn, Turn::End) {
             break;
         }
@@ -280,6 +208,7 @@ impl RoomTask {
         let woken = if room.encoded_size() <= DECODED_AT_ONCE {
             Ok(room.wake().map(|()| room))
         } else {
+            self.members.flush();
             tokio::task::spawn_blocking(move || room.wake().map(|()| room)).await
         };
         let error = match woken {
@@ -387,7 +316,7 @@ impl RoomTask {
         identity: Identity,
         role: Role,
         member: Member,
-        greeting: Option<Bytes>,
+        greeting: Option<Frame>,
     ) -> Result<(), JoinError> {
         if self.shutting_down {
             return Err(JoinError::ShuttingDown);
@@ -465,10 +394,10 @@ impl RoomTask {
     }
 
     async fn append(&mut self, record: Record) {
-        let (run, seq) = (self.run, record.seq);
+        let (run, seq, bytes) = (self.run, record.seq, record.size());
         self.wrote(&record);
         self.log.0 += 1;
-        self.log.1 += record.size() as u64;
+        self.log.1 += bytes as u64;
         let now = self.room().ok().and_then(|room| room.title());
         let title = (now != self.title).then(|| now.clone().unwrap_or_default());
         self.title = now;
@@ -479,8 +408,16 @@ impl RoomTask {
             epoch: (!self.begun).then(|| Arc::clone(&self.epoch)),
         };
         self.listed = true;
-        let queued = self.shared.store.queue(write).await;
-        self.appends.push(run, seq, queued);
+        let mut queue = pin!(self.shared.store.queue(write));
+        let queued = match queue.as_mut().now_or_never() {
+            Some(queued) => queued,
+            None => {
+                // The store is busy: those who were told of the change do not wait for it.
+                self.members.flush();
+                queue.await
+            }
+        };
+        self.appends.push(run, seq, bytes, queued);
     }
 
     async fn answered(&mut self, Appended { run, seq, result }: Appended) -> Turn {

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use crdt::room::Event;
 use crdt::{ConnId, DocId, Identity, Part, Role};
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::outbox::{CLOSE_GOING_AWAY, Closing};
+use crate::outbox::{CLOSE_GOING_AWAY, Closing, Frame};
 use crate::relay::Shared;
 use crate::room::{
     self, Command, Edit, EditError, EditFn, Idle, Join, JoinError, Member, Question, Said, Ticket, Visitors,
@@ -80,7 +79,7 @@ impl RoomLink {
     pub(crate) async fn message(&self, bytes: Vec<u8>) {
         let held = match bytes.len() {
             0..UNCOUNTED_BYTES => None,
-            counted => self.inbox.hold(counted).await,
+            counted => Box::pin(self.inbox.hold(counted)).await,
         };
         let event = Event::Message {
             conn: self.conn,
@@ -143,7 +142,7 @@ impl Rooms {
         conn: ConnId,
         (identity, role): (Identity, Role),
         member: Member,
-        greeting: Option<Bytes>,
+        greeting: Option<Frame>,
     ) -> Result<RoomLink, JoinError> {
         let part = name.part;
         let (inbox, ticket) = self.room(&name.doc).await?;

@@ -1,5 +1,6 @@
 //! Serves a relay on a listener.
 
+mod carrier;
 mod gate;
 
 use std::io;
@@ -16,8 +17,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::relay::Relay;
-pub(crate) use gate::Gate;
-use gate::{Carrier, Gated};
+use carrier::Carrier;
+pub(crate) use carrier::{ReadEnd, WriteEnd};
+pub(crate) use gate::{Gate, Gated};
 
 /// How long to wait when the system gives no more connections (too many open files).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);

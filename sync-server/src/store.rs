@@ -132,6 +132,19 @@ pub enum Write {
 }
 
 impl Write {
+    /// Which document it changes.
+    const fn doc(&self) -> &DocId {
+        match self {
+            Self::Create { doc, .. }
+            | Self::Append { doc, .. }
+            | Self::Compact { doc, .. }
+            | Self::Credit { doc, .. }
+            | Self::Delete { doc, .. }
+            | Self::RemoveLink { doc } => doc,
+            Self::PutLink { link, .. } => &link.doc,
+        }
+    }
+
     /// About how many bytes it brings to the disk: transactions are kept to a size.
     fn weight(&self) -> usize {
         const OVERHEAD: usize = 64;

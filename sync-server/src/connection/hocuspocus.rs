@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crdt::protocol::hocuspocus::{Address, Frame, HocusMessage, Scope};
 use crdt::{ConnId, DocId, DocName, Identity, Part, PeerKind, Role, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +13,7 @@ use crate::access::traffic::Seat;
 use crate::access::{AccessError, Caller, Claims};
 use crate::clock;
 use crate::framing::Framing;
-use crate::outbox::{Closing, Outbox};
+use crate::outbox::{self, Closing, Outbox};
 use crate::relay::Relay;
 use crate::room::Member;
 use crate::rooms::RoomLink;
@@ -93,7 +92,7 @@ impl HocuspocusLink {
     pub(super) async fn receive(&mut self, frame: &[u8]) -> Result<(), Closing> {
         let frame = Frame::decode(frame).map_err(|error| Closing::new(CLOSE_PROTOCOL, error.to_string()))?;
         match frame {
-            Frame::Ping => self.outbox.push(Frame::Pong.encode().into()),
+            Frame::Ping => self.outbox.say(outbox::Frame::binary(&Frame::Pong.encode())),
             Frame::Pong => {}
             Frame::Document { address, message } => self.document(address, message).await?,
         }
@@ -172,7 +171,7 @@ impl HocuspocusLink {
             if std::mem::replace(&mut open.role, role) != role {
                 open.room.set_role(role).await;
             }
-            self.outbox.push(greeting(&address, role));
+            self.outbox.say(greeting(&address, role));
             return Ok(());
         }
         if self.open.len() >= self.relay.shared.limits.documents_per_connection {
@@ -260,11 +259,11 @@ impl HocuspocusLink {
                     let role = roles.part(open.name.part);
                     if std::mem::replace(&mut open.role, role) != role {
                         open.room.set_role(role).await;
-                        self.outbox.push(greeting(&address, role));
+                        self.outbox.say(greeting(&address, role));
                     }
                     if open.ask_at.is_some_and(|at| at <= now) {
                         open.ask_at = None;
-                        self.outbox.push(encode(&address, HocusMessage::TokenRequest));
+                        self.outbox.say(encode(&address, HocusMessage::TokenRequest));
                     }
                 }
                 Err(error) => self.deny(address, &error.to_string()).await?,
@@ -303,7 +302,7 @@ impl HocuspocusLink {
 
     async fn deny(&mut self, address: Address, reason: &str) -> Result<(), Closing> {
         self.close(&address).await;
-        self.outbox.push(encode(
+        self.outbox.say(encode(
             &address,
             HocusMessage::PermissionDenied(reason.to_owned()),
         ));
@@ -319,7 +318,7 @@ enum Refused {
     Words(String),
 }
 
-fn greeting(address: &Address, role: Role) -> Bytes {
+fn greeting(address: &Address, role: Role) -> outbox::Frame {
     let part = DocName::parse(&address.name).map_or(Part::Body, |name| name.part);
     let scope = if role.may_write(part) {
         Scope::ReadWrite
@@ -329,13 +328,12 @@ fn greeting(address: &Address, role: Role) -> Bytes {
     encode(address, HocusMessage::Authenticated(scope))
 }
 
-fn encode(address: &Address, message: HocusMessage) -> Bytes {
-    Frame::Document {
+fn encode(address: &Address, message: HocusMessage) -> outbox::Frame {
+    let frame = Frame::Document {
         address: address.clone(),
         message,
-    }
-    .encode()
-    .into()
+    };
+    outbox::Frame::binary(&frame.encode())
 }
 
 #[cfg(test)]

@@ -8,12 +8,17 @@ use crate::store::{PendingWrite, StoreError};
 
 /// Appends whose answers have not come, in order, each with the run of appends that it belongs to.
 #[derive(Debug, Default)]
-pub(super) struct Appends(VecDeque<Append>);
+pub(super) struct Appends {
+    waiting: VecDeque<Append>,
+    /// Of all of them.
+    bytes: usize,
+}
 
 #[derive(Debug)]
 struct Append {
     run: u64,
     seq: u64,
+    bytes: usize,
     queued: Result<PendingWrite, StoreError>,
 }
 
@@ -26,12 +31,29 @@ pub(super) struct Appended {
 }
 
 impl Appends {
-    pub(super) fn push(&mut self, run: u64, seq: u64, queued: Result<PendingWrite, StoreError>) {
-        self.0.push_back(Append { run, seq, queued });
+    pub(super) fn push(
+        &mut self,
+        run: u64,
+        seq: u64,
+        bytes: usize,
+        queued: Result<PendingWrite, StoreError>,
+    ) {
+        self.bytes += bytes;
+        self.waiting.push_back(Append {
+            run,
+            seq,
+            bytes,
+            queued,
+        });
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
+    }
+
+    /// How many bytes the store has been asked to write and has not answered for.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Waits for the next answer. Appends that the store has done together are answered together.
@@ -41,7 +63,7 @@ impl Appends {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Appended> {
         let mut done: Option<Appended> = None;
-        while let Some(first) = self.0.front_mut() {
+        while let Some(first) = self.waiting.front_mut() {
             // A failure, or what belongs to another run, is an answer of its own.
             if done.as_ref().is_some_and(|done| done.run != first.run) {
                 break;
@@ -58,8 +80,9 @@ impl Appends {
                 break;
             }
             let (run, seq, failed) = (first.run, first.seq, result.is_err());
+            self.bytes -= first.bytes;
             done = Some(Appended { run, seq, result });
-            self.0.pop_front();
+            self.waiting.pop_front();
             if failed {
                 break;
             }
@@ -77,7 +100,7 @@ mod tests {
 
     fn append(appends: &mut Appends, run: u64, seq: u64) -> oneshot::Sender<Result<(), StoreError>> {
         let (answer, pending) = oneshot::channel();
-        appends.push(run, seq, Ok(pending.into()));
+        appends.push(run, seq, 10, Ok(pending.into()));
         answer
     }
 
@@ -94,11 +117,13 @@ mod tests {
         for answer in answers.into_iter().take(3) {
             answer.send(Ok(())).unwrap();
         }
+        assert_eq!(appends.bytes(), 50);
         assert_eq!(next(&mut appends), Some((0, 3, true)));
+        assert_eq!(appends.bytes(), 20);
         // Those whose answer will never come.
         assert_eq!(next(&mut appends), Some((0, 4, false)));
         assert_eq!(next(&mut appends), Some((0, 5, false)));
-        assert!(appends.is_empty());
+        assert!(appends.is_empty() && appends.bytes() == 0);
     }
 
     #[test]

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crdt::room::Outgoing;
 use crdt::{ConnId, DocId, Part};
 
 use crate::framing::{Encoder, Framing};
-use crate::outbox::{Closing, Outbox};
+use crate::outbox::{Closing, Frame, Outbox};
 use crate::relay::Shared;
+
+/// To how many the room itself sends in one turn: each takes it a few microseconds.
+const SENT_BY_THE_ROOM: usize = 64;
+
+/// For how many sends there is room while there are none.
+const KEPT: usize = 16;
 
 /// One part that one connection has open.
 #[derive(Debug)]
@@ -43,18 +48,20 @@ impl Member {
         }
     }
 
-    pub(crate) fn greet(&self, greeting: Bytes) {
+    pub(crate) fn greet(&self, greeting: Frame) {
         match self {
-            Self::Link { outbox, .. } => outbox.push(greeting),
+            Self::Link { outbox, .. } => outbox.say(greeting),
             Self::Service { .. } => {}
         }
     }
 
-    fn receive(&mut self, message: &Outgoing, encoder: &mut Encoder<'_>) {
+    fn receive(&mut self, message: &Outgoing, encoder: &mut Encoder<'_>, owed: &mut Vec<Outbox>) {
         match self {
             Self::Link { outbox, framing, .. } => {
-                if let Some(frame) = encoder.frame(framing) {
-                    outbox.push(frame);
+                if let Some(frame) = encoder.frame(framing)
+                    && outbox.push(frame)
+                {
+                    owed.push(outbox.clone());
                 }
             }
             Self::Service { waiting, refused } => match message {
@@ -76,6 +83,8 @@ pub(super) struct Members {
     shared: Arc<Shared>,
     members: BTreeMap<(ConnId, Part), Member>,
     humans: usize,
+    /// Those who were told something that has not gone out.
+    owed: Vec<Outbox>,
 }
 
 impl Members {
@@ -85,6 +94,7 @@ impl Members {
             shared,
             members: BTreeMap::new(),
             humans: 0,
+            owed: Vec::new(),
         }
     }
 
@@ -109,7 +119,7 @@ impl Members {
 
     pub(super) fn send(&mut self, to: ConnId, part: Part, message: &Outgoing) {
         if let Some(member) = self.members.get_mut(&(to, part)) {
-            member.receive(message, &mut Encoder::new(message));
+            member.receive(message, &mut Encoder::new(message), &mut self.owed);
         }
     }
 
@@ -117,8 +127,23 @@ impl Members {
         let mut encoder = Encoder::new(message);
         for ((conn, part), member) in &mut self.members {
             if *part == to && Some(*conn) != except {
-                member.receive(message, &mut encoder);
+                member.receive(message, &mut encoder, &mut self.owed);
             }
+        }
+    }
+
+    /// Sends what has been said. To be called at the end of every turn, and before anything that takes long.
+    pub(super) fn flush(&mut self) {
+        for (number, outbox) in self.owed.drain(..).enumerate() {
+            // Of a crowd each one's own task sends, on all cores, and the room goes on.
+            if number < SENT_BY_THE_ROOM {
+                outbox.flush();
+            } else {
+                outbox.hand_over();
+            }
+        }
+        if self.owed.capacity() > KEPT {
+            self.owed = Vec::new();
         }
     }
 

@@ -9,11 +9,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
-use tokio_rustls::server::TlsStream;
 
+use super::carrier::{Carrier, ReadEnd, WriteEnd};
 use crate::access::traffic::Seat;
 
 /// Open: bytes are not counted.
@@ -76,19 +75,10 @@ impl Gate {
     }
 }
 
-/// What carries the bytes.
-#[derive(Debug)]
-pub(crate) enum Carrier {
-    /// As they are.
-    Plain(TcpStream),
-    /// Encrypted.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
 /// A connection behind its gate.
 #[derive(Debug)]
-pub(crate) struct Gated {
-    carrier: Carrier,
+pub(crate) struct Gated<C = Carrier> {
+    carrier: C,
     gate: Arc<Gate>,
     /// Until when the first request must have come.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -110,19 +100,26 @@ impl Gated {
         Arc::clone(&self.gate)
     }
 
-    fn read_carrier(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.carrier {
-            Carrier::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Carrier::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+    /// In two ends; the gate stays where the bytes come in.
+    pub(crate) fn split(self) -> (Gated<ReadEnd>, WriteEnd) {
+        let (read, write) = self.carrier.split();
+        let read = Gated {
+            carrier: read,
+            gate: self.gate,
+            deadline: self.deadline,
+            _seat: self._seat,
+        };
+        (read, write)
     }
+}
 
+impl<C: AsyncRead + Unpin> Gated<C> {
     /// Reads and forgets, so that the close frame is not overtaken by a reset; ends with the connection.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut nowhere = [0_u8; 4096];
         for _ in 0..DRAIN_TURNS {
             let mut buf = ReadBuf::new(&mut nowhere);
-            ready!(self.read_carrier(cx, &mut buf))?;
+            ready!(Pin::new(&mut self.carrier).poll_read(cx, &mut buf))?;
             if buf.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -133,7 +130,7 @@ impl Gated {
     }
 }
 
-impl AsyncRead for Gated {
+impl<C: AsyncRead + Unpin> AsyncRead for Gated<C> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(deadline) = &mut this.deadline {
@@ -148,13 +145,13 @@ impl AsyncRead for Gated {
             return this.drain(cx);
         }
         if left == UNLIMITED {
-            return this.read_carrier(cx, buf);
+            return Pin::new(&mut this.carrier).poll_read(cx, buf);
         }
         // No more than may come: what follows the message that opens the gate stays where it is until then.
         let mut small = [0_u8; 4096];
         let room = left.min(buf.remaining()).min(small.len());
         let mut part = ReadBuf::new(small.get_mut(..room).unwrap_or_default());
-        ready!(this.read_carrier(cx, &mut part))?;
+        ready!(Pin::new(&mut this.carrier).poll_read(cx, &mut part))?;
         buf.put_slice(part.filled());
         let after = left - part.filled().len();
         // It may have been opened meanwhile by another thread; then the number is not this one any more.
@@ -166,26 +163,17 @@ impl AsyncRead for Gated {
     }
 }
 
-impl AsyncWrite for Gated {
+impl<C: AsyncWrite + Unpin> AsyncWrite for Gated<C> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().carrier {
-            Carrier::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Carrier::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().carrier).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().carrier {
-            Carrier::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Carrier::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        Pin::new(&mut self.get_mut().carrier).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().carrier {
-            Carrier::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Carrier::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.get_mut().carrier).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -193,17 +181,11 @@ impl AsyncWrite for Gated {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().carrier {
-            Carrier::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Carrier::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
+        Pin::new(&mut self.get_mut().carrier).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.carrier {
-            Carrier::Plain(stream) => stream.is_write_vectored(),
-            Carrier::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.carrier.is_write_vectored()
     }
 }
 
@@ -211,7 +193,7 @@ impl AsyncWrite for Gated {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     async fn pair() -> (Gated, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -10,6 +10,7 @@ mod tests;
 mod versions;
 mod writes;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use crdt::authorship::{Authorship, Credits};
@@ -42,6 +43,7 @@ const MAX_PAGES: u64 = 4_294_967_294;
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    known: RefCell<writes::Known>,
     path: PathBuf,
     quota: Option<u64>,
 }
@@ -60,19 +62,26 @@ impl SqliteStore {
         migrate(&mut connection)?;
         Ok(Self {
             connection,
+            known: RefCell::default(),
             path: path.to_owned(),
             quota: None,
         })
     }
 
     const fn session(&self) -> Session<'_> {
-        Session(&self.connection)
+        Session {
+            connection: &self.connection,
+            known: &self.known,
+        }
     }
 }
 
 /// The open connection, also while it is being copied.
 #[derive(Debug, Clone, Copy)]
-struct Session<'a>(&'a Connection);
+struct Session<'a> {
+    connection: &'a Connection,
+    known: &'a RefCell<writes::Known>,
+}
 
 impl<'a> Session<'a> {
     /// Does something whole or not at all; it is on disk when this returns.
@@ -81,7 +90,7 @@ impl<'a> Session<'a> {
         change: impl FnOnce(&Transaction<'a>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // Unchecked: nobody but the store's thread has the connection, and no transaction outlives this call.
-        let transaction = Transaction::new_unchecked(self.0, TransactionBehavior::Immediate)?;
+        let transaction = Transaction::new_unchecked(self.connection, TransactionBehavior::Immediate)?;
         let done = change(&transaction)?; // leaving drops the transaction, which undoes it
         transaction.commit()?;
         Ok(done)
@@ -172,31 +181,31 @@ impl Backend for SqliteStore {
 
 impl Backend for Session<'_> {
     fn documents(&mut self) -> Result<Vec<DocumentRow>, StoreError> {
-        reads::documents(self.0)
+        reads::documents(self.connection)
     }
 
     fn document(&mut self, doc: &DocId) -> Result<Option<DocumentRow>, StoreError> {
-        reads::document(self.0, doc)
+        reads::document(self.connection, doc)
     }
 
     fn load(&mut self, doc: &DocId) -> Result<Raw, StoreError> {
-        reads::load(self.0, doc)
+        reads::load(self.connection, doc)
     }
 
     fn authorship(&mut self, doc: &DocId, part: Part) -> Result<Authorship, StoreError> {
-        reads::authorship(self.0, doc, part)
+        reads::authorship(self.connection, doc, part)
     }
 
     fn credits(&mut self, doc: &DocId) -> Result<Credits, StoreError> {
-        reads::credits(self.0, doc)
+        reads::credits(self.connection, doc)
     }
 
     fn versions(&mut self, doc: &DocId) -> Result<Vec<Version>, StoreError> {
-        versions::list(self.0, doc)
+        versions::list(self.connection, doc)
     }
 
     fn version(&mut self, doc: &DocId, number: u64) -> Result<Option<VersionBody>, StoreError> {
-        versions::read(self.0, doc, number)
+        versions::read(self.connection, doc, number)
     }
 
     fn keep_version(&mut self, doc: &DocId, version: &NewVersion) -> Result<Version, StoreError> {
@@ -204,32 +213,38 @@ impl Backend for Session<'_> {
     }
 
     fn remains(&mut self, doc: &DocId) -> Result<Remains, StoreError> {
-        reads::remains(self.0, doc)
+        reads::remains(self.connection, doc)
     }
 
     fn links(&mut self) -> Result<Vec<LinkRow>, StoreError> {
-        reads::links(self.0)
+        reads::links(self.connection)
     }
 
     fn write(&mut self, batch: &[&Write]) -> Result<(), StoreError> {
-        self.within(|transaction| writes::apply_all(transaction, batch))
+        // Out of its place until it is on disk.
+        let mut known = self.known.take();
+        self.within(|transaction| writes::apply_all(transaction, batch, &mut known))?;
+        self.known.replace(known);
+        Ok(())
     }
 
     fn set_quota(&mut self, bytes: Option<u64>) -> Result<(), StoreError> {
-        let page: u64 = self.0.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let page: u64 = self
+            .connection
+            .query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let pages = bytes.map_or(MAX_PAGES, |bytes| (bytes / page.max(1)).clamp(1, MAX_PAGES));
         // A pragma that answers; the answer is the limit that now holds.
-        self.0
+        self.connection
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         Ok(())
     }
 
     fn access(&mut self) -> Result<AccessRows, StoreError> {
-        access::load(self.0)
+        access::load(self.connection)
     }
 
     fn departures(&mut self, doc: &DocId) -> Result<Vec<DepartureRow>, StoreError> {
-        privacy::departures(self.0, doc)
+        privacy::departures(self.connection, doc)
     }
 
     fn write_access(&mut self, write: &AccessWrite) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! TLS: pages, sockets, links between servers, and a certificate that nobody vouches for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -17,15 +17,12 @@ struct Encrypted {
     port: u16,
     relay: Relay,
     authority: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn start() -> Encrypted {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    write(&certificate, &made.cert.pem());
-    write(&key, &made.signing_key.serialize_pem());
+    let (certificate, key) = certify(folder.path());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let relay = Relay::open(config()).await.unwrap();
@@ -36,11 +33,20 @@ async fn start() -> Encrypted {
         port,
         relay,
         authority: certificate,
-        _folder: folder,
+        folder,
     }
 }
 
-fn write(path: &std::path::Path, text: &str) {
+/// Writes a new certificate for `localhost` and its key.
+fn certify(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    write(&certificate, &made.cert.pem());
+    write(&key, &made.signing_key.serialize_pem());
+    (certificate, key)
+}
+
+fn write(path: &Path, text: &str) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), text.as_bytes()).unwrap();
 }
 
@@ -93,6 +99,26 @@ async fn pages_and_sockets_are_encrypted_and_a_slow_visitor_holds_nobody_up() {
     assert!(
         String::from_utf8_lossy(&share.body).contains("\"url\":\"https://127.0.0.1:"),
         "{share:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_without_a_restart() {
+    let server = start().await;
+    let kept = server.folder.path().join("kept.pem");
+    std::fs::copy(&server.authority, &kept).unwrap();
+    // A client of its own each time: it would go on with an encryption that was agreed on before.
+    let before = || tls::client(Some(&kept)).unwrap();
+    assert_eq!(status(server.port, &before()).await, Ok(200));
+    let (renewed, _) = certify(server.folder.path());
+    let after = tls::client(Some(&renewed)).unwrap();
+    eventually("whoever trusts the new one is served", || async {
+        status(server.port, &after).await == Ok(200)
+    })
+    .await;
+    assert!(
+        status(server.port, &before()).await.is_err(),
+        "the old one is gone"
     );
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::{Session, SqliteStore};
+use super::SqliteStore;
 use crate::clock;
 use crate::store::{Backend, Backing, Cause, StoreError};
 
@@ -19,7 +19,7 @@ impl Backing for SqliteStore {
             let backup = Backup::new(&self.connection, &mut target)?;
             // What this connection writes meanwhile goes into the copy as well, so that it is that of one moment: the last.
             while !matches!(backup.step(PAGES)?, StepResult::Done) {
-                between(&mut Session(&self.connection));
+                between(&mut self.session());
             }
         }
         // The copy says that it is in WAL mode, as the original; one file is easier to carry.
@@ -53,6 +53,7 @@ impl Backing for SqliteStore {
                     move_store(&aside, &path).map_err(io)?;
                 }
                 self.connection = Self::open(&path)?.connection;
+                self.known.take();
                 self.set_quota(self.quota)?;
                 return Err(error);
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crdt::authorship::Authorship;
-use crdt::ids::{DocId, Identity, Part, Timestamp};
+use crdt::ids::{DocId, Part, Timestamp};
 use crdt::room::Record;
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -13,9 +13,67 @@ use super::rows::{self, decode_ranges, encode_ranges, record_checksum, snapshot_
 use crate::clock;
 use crate::store::{PackedSnapshot, StoreError, Write};
 
-/// Does a group of writes.
-pub(super) fn apply_all(transaction: &Transaction<'_>, batch: &[&Write]) -> Result<(), StoreError> {
-    let mut group = Group::default();
+/// How many documents and authors are known without looking, half a megabyte of them; beyond it, none is for a moment.
+const MOST_DOCUMENTS: usize = 1024;
+const MOST_AUTHORS: usize = 4096;
+
+/// What was looked up before, and holds for as long as nobody but this connection writes: nearly every record is of a document
+/// and an author that have just written. Lost when a transaction is undone, with what it brought.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    documents: HashMap<DocId, Log>,
+    /// By the JSON of their identity.
+    authors: HashMap<String, i64>,
+}
+
+/// A document that is appended to.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    key: i64,
+    /// The number of its last record.
+    last: u64,
+}
+
+impl Known {
+    fn log(
+        &mut self,
+        transaction: &Transaction<'_>,
+        doc: &DocId,
+        at: Timestamp,
+        epoch: Option<&str>,
+    ) -> Result<&mut Log, StoreError> {
+        if self.documents.len() >= MOST_DOCUMENTS {
+            self.documents.clear();
+        }
+        match self.documents.entry(doc.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let key = key_or_new(transaction, doc, "", at, epoch)?;
+                let last = last_record(transaction, key)?;
+                Ok(new.insert(Log { key, last }))
+            }
+        }
+    }
+
+    fn author(&mut self, transaction: &Transaction<'_>, json: &str) -> Result<i64, StoreError> {
+        if let Some(key) = self.authors.get(json) {
+            return Ok(*key);
+        }
+        if self.authors.len() >= MOST_AUTHORS {
+            self.authors.clear();
+        }
+        let key = author_key(transaction, json)?;
+        self.authors.insert(json.to_owned(), key);
+        Ok(key)
+    }
+}
+
+/// Does a group of writes. When it fails, what is known is to be forgotten.
+pub(super) fn apply_all(
+    transaction: &Transaction<'_>,
+    batch: &[&Write],
+    known: &mut Known,
+) -> Result<(), StoreError> {
     for write in batch {
         if let Write::Append {
             doc,
@@ -24,129 +82,84 @@ pub(super) fn apply_all(transaction: &Transaction<'_>, batch: &[&Write]) -> Resu
             epoch,
         } = write
         {
-            group.append(transaction, doc, record, title.as_deref(), epoch.as_deref())?;
+            append(
+                transaction,
+                known,
+                doc,
+                record,
+                title.as_deref(),
+                epoch.as_deref(),
+            )?;
         } else {
-            // It may change what the group knows.
-            std::mem::take(&mut group).finish(transaction)?;
             apply(transaction, write)?;
+            // It may have changed what is known of it.
+            known.documents.remove(write.doc());
         }
     }
-    group.finish(transaction)
+    Ok(())
 }
 
-/// What a group of appends has looked up: most of its records are of few documents and few authors.
-#[derive(Debug, Default)]
-struct Group<'a> {
-    documents: HashMap<&'a DocId, Log<'a>>,
-    authors: HashMap<&'a Identity, Author>,
-}
-
-/// Somebody who wrote records of a group.
-#[derive(Debug)]
-struct Author {
-    key: i64,
-    json: String,
-}
-
-/// A document that a group appends to.
-#[derive(Debug)]
-struct Log<'a> {
-    key: i64,
-    /// The number of its last record.
-    last: u64,
-    updated_at: Timestamp,
-    title: Option<&'a str>,
-}
-
-impl<'a> Group<'a> {
-    fn append(
-        &mut self,
-        transaction: &Transaction<'_>,
-        doc: &'a DocId,
-        record: &'a Record,
-        title: Option<&'a str>,
-        epoch: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let log = match self.documents.entry(doc) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let key = key_or_new(transaction, doc, "", record.at, epoch)?;
-                new.insert(Log {
-                    key,
-                    last: last_record(transaction, key)?,
-                    updated_at: record.at,
-                    title: None,
-                })
-            }
-        };
-        let conflict = || StoreError::Conflict {
-            doc: doc.clone(),
-            seq: record.seq,
-        };
-        let author = match self.authors.entry(&record.author) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let json = rows::identity_json(&record.author);
-                let key = author_key(transaction, &json)?;
-                new.insert(Author { key, json })
-            }
-        };
-        let (body_ranges, margin_ranges) = (
-            encode_ranges(&record.ranges),
-            encode_ranges(&record.margin_ranges),
-        );
-        let checksum = record_checksum(doc, record, &author.json, [&body_ranges, &margin_ranges]);
-        match record.seq.cmp(&(log.last + 1)) {
-            Ordering::Less => {
-                // A write whose answer got lost is sent again: the same bytes are the same record.
-                let known: Option<u32> = transaction
-                    .prepare_cached("SELECT checksum FROM records WHERE document = ?1 AND seq = ?2")?
-                    .query_row(params![log.key, record.seq], |row| row.get(0))
-                    .optional()?;
-                return (known == Some(checksum)).then_some(()).ok_or_else(conflict);
-            }
-            Ordering::Greater => {
-                return Err(StoreError::Gap {
-                    doc: doc.clone(),
-                    seq: record.seq,
-                    expected: log.last + 1,
-                });
-            }
-            Ordering::Equal => {}
+fn append(
+    transaction: &Transaction<'_>,
+    known: &mut Known,
+    doc: &DocId,
+    record: &Record,
+    title: Option<&str>,
+    epoch: Option<&str>,
+) -> Result<(), StoreError> {
+    let json = rows::identity_json(&record.author);
+    let author = known.author(transaction, &json)?;
+    let log = known.log(transaction, doc, record.at, epoch)?;
+    let (body_ranges, margin_ranges) = (
+        encode_ranges(&record.ranges),
+        encode_ranges(&record.margin_ranges),
+    );
+    let checksum = record_checksum(doc, record, &json, [&body_ranges, &margin_ranges]);
+    let conflict = || StoreError::Conflict {
+        doc: doc.clone(),
+        seq: record.seq,
+    };
+    match record.seq.cmp(&(log.last + 1)) {
+        Ordering::Less => {
+            // A write whose answer got lost is sent again: the same bytes are the same record.
+            let known: Option<u32> = transaction
+                .prepare_cached("SELECT checksum FROM records WHERE document = ?1 AND seq = ?2")?
+                .query_row(params![log.key, record.seq], |row| row.get(0))
+                .optional()?;
+            return (known == Some(checksum)).then_some(()).ok_or_else(conflict);
         }
+        Ordering::Greater => {
+            return Err(StoreError::Gap {
+                doc: doc.clone(),
+                seq: record.seq,
+                expected: log.last + 1,
+            });
+        }
+        Ordering::Equal => {}
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO records (document, seq, body, margin, author, at, body_ranges, margin_ranges, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            log.key,
+            record.seq,
+            record.body,
+            record.margin,
+            author,
+            record.at.0,
+            body_ranges,
+            margin_ranges,
+            checksum
+        ])?;
+    log.last = record.seq;
+    if let Some(title) = title {
         transaction
-            .prepare_cached(
-                "INSERT INTO records (document, seq, body, margin, author, at, body_ranges, margin_ranges, checksum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )?
-            .execute(params![
-                log.key,
-                record.seq,
-                record.body,
-                record.margin,
-                author.key,
-                record.at.0,
-                body_ranges,
-                margin_ranges,
-                checksum
-            ])?;
-        log.last = record.seq;
-        log.updated_at = record.at;
-        log.title = title.or(log.title);
-        Ok(())
+            .prepare_cached("UPDATE documents SET title = ?2 WHERE key = ?1")?
+            .execute(params![log.key, title])?;
     }
-
-    /// Brings the list of documents up to date.
-    fn finish(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
-        for log in self.documents.into_values() {
-            transaction
-                .prepare_cached(
-                    "UPDATE documents SET updated_at = max(updated_at, ?2), title = coalesce(?3, title) WHERE key = ?1",
-                )?
-                .execute(params![log.key, log.updated_at.0, log.title])?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn last_record(transaction: &Transaction<'_>, document: i64) -> Result<u64, StoreError> {
@@ -160,7 +173,7 @@ fn last_record(transaction: &Transaction<'_>, document: i64) -> Result<u64, Stor
 /// Does one write that is no append.
 fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), StoreError> {
     match write {
-        Write::Append { .. } => {} // see `apply_all`
+        Write::Append { .. } => {} // see `append`
         Write::Create { doc, title, at } => {
             key_or_new(transaction, doc, title, *at, None)?;
         }
@@ -295,6 +308,13 @@ fn compact(transaction: &Transaction<'_>, doc: &DocId, snapshot: &PackedSnapshot
             rows::encoding(snapshot),
             snapshot_checksum(doc, snapshot)
         ])?;
+    // The list takes this from the last record while there is one.
+    transaction
+        .prepare_cached(
+            "UPDATE documents SET updated_at = max(updated_at,
+               coalesce((SELECT max(at) FROM records WHERE document = ?1 AND seq <= ?2), 0)) WHERE key = ?1",
+        )?
+        .execute(params![document, snapshot.seq])?;
     transaction
         .prepare_cached("DELETE FROM records WHERE document = ?1 AND seq <= ?2")?
         .execute(params![document, snapshot.seq])?;
