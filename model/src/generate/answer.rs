@@ -27,6 +27,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) row_cost: f32,
 }
 
+/// How long a piece of a prompt may take that nobody else waits for.
+const PIECE_SECONDS: f64 = 0.2;
+
+/// And how much longer than usual it may be.
+const MOST_PIECES: usize = 8;
+
 /// How an answer ends.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -128,15 +134,15 @@ impl<'a> Answer<'a> {
         self.job.reader.is_cancelled() || self.around.ending.load(Ordering::Relaxed)
     }
 
-    /// Reads the next piece of the prompt; after the last one the first token is written.
-    pub(crate) fn read(&mut self, engine: &mut Engine) -> Turned {
+    /// Reads the next piece of the prompt; after the last one the first token is written. `others`: whether anybody waits for a turn.
+    pub(crate) fn read(&mut self, engine: &mut Engine, others: bool) -> Turned {
         if self.is_left() {
             return Ok(Some(End::Left));
         }
         engine.sit(self.seat)?;
         let rest = self.job.prompt.tokens.get(self.read..).unwrap_or_default();
         let begin = Instant::now();
-        let piece = rest.get(..next_run(rest.len())).unwrap_or_default();
+        let piece = rest.get(..next_run(rest.len(), self.piece(others))).unwrap_or_default();
         engine.feed(piece)?;
         self.read += piece.len();
         self.reading += begin.elapsed();
@@ -150,6 +156,17 @@ impl<'a> Answer<'a> {
         }
         let choice = self.steps.choose(engine)?;
         Ok(self.take(&choice, self.steps.length(engine), engine.capacity()))
+    }
+
+    /// Tokens of the prompt to read at once. Larger pieces are read faster (64 tokens 1.27 ms each, 128 tokens 1.19 ms), but for
+    /// so long nobody else has a turn, and nobody can leave: what is typed goes out of date with the next key.
+    fn piece(&self, others: bool) -> usize {
+        if others || self.priority() == Priority::Typing {
+            return PREFILL_CHUNK;
+        }
+        let tokens = self.around.pace.now().prefill * PIECE_SECONDS;
+        let pieces = (tokens as usize / PREFILL_CHUNK).clamp(1, MOST_PIECES);
+        pieces * PREFILL_CHUNK
     }
 
     /// Writes the next token, and those after it whose scores a draft has brought.
@@ -322,14 +339,14 @@ fn find(engine: &mut Engine, prompt: &[u32]) -> Result<usize, EngineError> {
     Ok(reused)
 }
 
-/// How many of the remaining tokens of a prompt the next run reads: never so many that one is left over.
-const fn next_run(remaining: usize) -> usize {
-    if remaining <= PREFILL_CHUNK {
+/// How many of the remaining tokens of a prompt the next run reads, about `piece`: never so many that one is left over.
+const fn next_run(remaining: usize, piece: usize) -> usize {
+    if remaining <= piece {
         remaining
-    } else if remaining == PREFILL_CHUNK + 1 {
-        PREFILL_CHUNK - 1
+    } else if remaining == piece + 1 {
+        piece - 1
     } else {
-        PREFILL_CHUNK
+        piece
     }
 }
 
@@ -343,14 +360,17 @@ mod tests {
 
     #[test]
     fn a_prompt_is_read_whole_and_never_one_token_alone() {
-        for length in 2..4 * PREFILL_CHUNK {
+        for (piece, length) in [PREFILL_CHUNK, 4 * PREFILL_CHUNK]
+            .into_iter()
+            .flat_map(|piece| (2..4 * piece).map(move |length| (piece, length)))
+        {
             let mut remaining = length;
             while remaining > 0 {
-                let run = next_run(remaining);
-                assert!((2..=PREFILL_CHUNK).contains(&run), "{length}: {run}");
+                let run = next_run(remaining, piece);
+                assert!((2..=piece).contains(&run), "{length}: {run}");
                 remaining -= run;
             }
         }
-        assert_eq!(next_run(1), 1);
+        assert_eq!(next_run(1, PREFILL_CHUNK), 1);
     }
 }

@@ -103,7 +103,8 @@ impl<'a> Desk<'a> {
             .min_by_key(urgent);
         if let Some((index, answer)) = reading {
             let first = answer.priority() == Priority::Typing && self.pieces < MOST_PIECES;
-            self.one(index, |answer, engine| answer.read(engine));
+            let others = self.answers.len() > 1;
+            self.one(index, |answer, engine| answer.read(engine, others));
             if first {
                 self.pieces += 1;
                 return;
