@@ -142,7 +142,9 @@ impl<'a> Answer<'a> {
         engine.sit(self.seat)?;
         let rest = self.job.prompt.tokens.get(self.read..).unwrap_or_default();
         let begin = Instant::now();
-        let piece = rest.get(..next_run(rest.len(), self.piece(others))).unwrap_or_default();
+        let piece = rest
+            .get(..next_run(rest.len(), self.piece(others)))
+            .unwrap_or_default();
         engine.feed(piece)?;
         self.read += piece.len();
         self.reading += begin.elapsed();
