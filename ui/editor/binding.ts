@@ -69,7 +69,8 @@ export class Surface {
   /**
    * Takes in what the browser has done and ProseMirror has not heard of yet: it reports a moved caret a task later than
    * it moves it. Drawing in between, for a change from elsewhere, would put the caret back where it was, and what is
-   * typed next would go there. Not from within a Yjs transaction: what is read would be taken for its change.
+   * typed next would go there; so would what a key does that follows at once. Not from within a Yjs transaction: what is
+   * read would be taken for its change.
    */
   readInput(): void {
     const view = this.editor?.view as (EditorView & { domObserver?: { flush(): void } }) | undefined;
@@ -139,7 +140,11 @@ export class Surface {
       ],
       editorProps: {
         attributes: { "aria-label": "Document", "aria-multiline": "true", role: "textbox", spellcheck: "true" },
-        handleDOMEvents: { compositionend: () => void setTimeout(onChange) },
+        handleDOMEvents: {
+          compositionend: () => void setTimeout(onChange),
+          // A key that follows a click at once is for where the click was.
+          keydown: () => this.readInput(),
+        },
         clipboardTextParser: (text, context, plain, view) =>
           (plain || !looksLikeMarkdown(text)
             ? undefined

@@ -68,3 +68,18 @@ test("a caret that the browser has moved but not reported yet is not moved back 
   await until(() => view.state.doc.textContent.startsWith("> "));
   expect(view.state.selection.head).toBe(18);
 });
+
+test("a key that follows a click at once is for where the click was", async () => {
+  const relay = new FakeRelay();
+  fill(relay.doc("d"), [p("The harbour was quiet.")]);
+  const { last, element } = open(relay);
+  await until(() => last("toolbar")?.editable === true);
+  const { view, state } = editorOf(element);
+  view.focus();
+  view.dispatch(state.tr.setSelection(TextSelection.create(state.doc, 3)));
+  const observer = (view as unknown as { domObserver: { onSelectionChange(): void } }).domObserver;
+  document.removeEventListener("selectionchange", observer.onSelectionChange); // the report that comes too late
+  document.getSelection()?.collapse(view.domAtPos(16).node, view.domAtPos(16).offset);
+  view.dom.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", keyCode: 13, bubbles: true, cancelable: true }));
+  expect(view.state.doc.firstChild?.textContent).toBe("The harbour was");
+});
