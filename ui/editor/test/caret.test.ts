@@ -52,7 +52,8 @@ test("after an undo, a change from elsewhere does not bring an old caret back", 
   expect(result).toBe("2: th|ree");
 });
 
-test("a caret that the browser has moved but not reported yet is not moved back by a change from elsewhere", async () => {
+/** A window whose caret the browser has moved from 3 to 16 without having reported it, and the relay behind it. */
+async function movedUnheard() {
   const relay = new FakeRelay();
   fill(relay.doc("d"), [p("The harbour was quiet.")]);
   const { last, element } = open(relay);
@@ -64,22 +65,18 @@ test("a caret that the browser has moved but not reported yet is not moved back 
   document.removeEventListener("selectionchange", observer.onSelectionChange); // the report that comes too late
   document.getSelection()?.collapse(view.domAtPos(16).node, view.domAtPos(16).offset);
   expect(view.state.selection.head).toBe(3);
+  return { relay, view };
+}
+
+test("a caret that the browser has moved but not reported yet is not moved back by a change from elsewhere", async () => {
+  const { relay, view } = await movedUnheard();
   relay.edit("d", (doc) => ((doc.getXmlFragment("default").get(0) as Y.XmlElement).get(0) as Y.XmlText).insert(0, "> "));
   await until(() => view.state.doc.textContent.startsWith("> "));
   expect(view.state.selection.head).toBe(18);
 });
 
 test("a key that follows a click at once is for where the click was", async () => {
-  const relay = new FakeRelay();
-  fill(relay.doc("d"), [p("The harbour was quiet.")]);
-  const { last, element } = open(relay);
-  await until(() => last("toolbar")?.editable === true);
-  const { view, state } = editorOf(element);
-  view.focus();
-  view.dispatch(state.tr.setSelection(TextSelection.create(state.doc, 3)));
-  const observer = (view as unknown as { domObserver: { onSelectionChange(): void } }).domObserver;
-  document.removeEventListener("selectionchange", observer.onSelectionChange); // the report that comes too late
-  document.getSelection()?.collapse(view.domAtPos(16).node, view.domAtPos(16).offset);
+  const { view } = await movedUnheard();
   view.dom.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", keyCode: 13, bubbles: true, cancelable: true }));
   expect(view.state.doc.firstChild?.textContent).toBe("The harbour was");
 });
