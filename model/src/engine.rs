@@ -201,20 +201,17 @@ impl Engine {
     pub fn wear(&mut self, adapter: Option<&Adapter>) -> Result<(), EngineError> {
         if self.worn.put_on(adapter)? {
             self.steps.clear(); // they are bound to the one before
+            if let Some(batch) = &mut self.batch {
+                batch.unbind();
+            }
         }
         self.pool.set_owner(adapter.map_or(NOBODY, Adapter::owner));
         Ok(())
     }
 
-    /// Whose caches [`Self::kept`] tells of.
-    pub(crate) const fn owner(&self) -> u64 {
-        self.pool.owner()
-    }
-
-    /// What the caches of earlier requests can be reused for.
-    #[must_use]
-    pub fn kept(&self) -> Vec<Vec<u32>> {
-        self.pool.contents()
+    /// What the caches of an owner's earlier requests can be reused for.
+    pub(crate) fn kept(&self, owner: u64) -> Vec<Vec<u32>> {
+        self.pool.contents(owner)
     }
 
     /// Bytes of keys and values that are kept.

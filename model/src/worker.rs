@@ -68,10 +68,10 @@ struct Kept {
 }
 
 impl Kept {
-    fn note(&mut self, engine: &Engine) {
-        self.tokens.insert(engine.owner(), engine.kept());
+    fn note(&mut self, engine: &Engine, owner: u64) {
+        self.tokens.insert(owner, engine.kept(owner));
         let [own, adapted] = &mut self.bytes;
-        *(if engine.owner() == NOBODY { own } else { adapted }) = engine.kept_bytes();
+        *(if owner == NOBODY { own } else { adapted }) = engine.kept_bytes();
     }
 }
 
@@ -160,7 +160,11 @@ impl Worker {
                     draft_cost: options.drafts.then_some(draft_cost(provider)),
                     row_cost: row_cost(provider),
                 };
-                let note = |engine: &Engine| kept.lock().unwrap_or_else(PoisonError::into_inner).note(engine);
+                let note = |engine: &Engine, owner| {
+                    kept.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .note(engine, owner);
+                };
                 Desk::new(graphs, &around, options.together, &note).serve(&queue);
             }
         };

@@ -74,6 +74,11 @@ impl Batch {
         self.rows.len() * self.cache.room()
     }
 
+    /// What a run takes besides is another one now.
+    pub(super) fn unbind(&mut self) {
+        self.step = None;
+    }
+
     /// How many tokens the own cache of a request has.
     pub(super) fn own(&self, seat: Seat) -> Option<usize> {
         self.rows.iter().find(|row| row.seat == seat).map(|row| row.own)
@@ -167,19 +172,14 @@ impl Engine {
         if let Some(known) = self.together {
             return known != Together::No;
         }
-        let can = self.is_in_place() && self.pool.active().cache.copies();
-        let mut found = if can { Together::Exactly } else { Together::No };
-        for rows in TRIED_ROWS.into_iter().filter(|_| can) {
-            match self.try_together(rows) {
-                Ok(true) => {}
-                Ok(false) => found = Together::Nearly,
-                Err(reason) => {
-                    tracing::warn!(reason, "requests cannot be answered together, which is slower");
-                    found = Together::No;
-                    break;
-                }
-            }
-        }
+        let found = if self.is_in_place() && self.pool.active().cache.copies() {
+            self.try_together().unwrap_or_else(|reason| {
+                tracing::warn!(reason, "requests cannot be answered together, which is slower");
+                Together::No
+            })
+        } else {
+            Together::No
+        };
         self.together = Some(found);
         found != Together::No
     }
@@ -203,41 +203,58 @@ impl Engine {
         self.pool.at(seat).map_or(0, |kept| kept.tokens.len())
     }
 
-    /// Requests of different lengths, alone and together. Returns whether the scores are exactly the same.
-    fn try_together(&mut self, rows: usize) -> Result<bool, String> {
+    /// Requests of different lengths, alone and together.
+    fn try_together(&mut self) -> Result<Together, String> {
+        let mut seats = Vec::new();
+        let tried = self.compare_together(&mut seats);
+        for seat in seats {
+            if self.sit(seat).and_then(|()| self.reset()).is_err() {
+                tracing::warn!("a cache of a trial cannot be emptied");
+            }
+            self.leave(seat);
+        }
+        tried
+    }
+
+    /// The same; what it sits on is left to the caller.
+    fn compare_together(&mut self, seats: &mut Vec<Seat>) -> Result<Together, String> {
         let words = |error: EngineError| error.to_string();
         let last = u32::try_from(self.graph.vocabulary.saturating_sub(1)).unwrap_or(u32::MAX);
         let tokens: Vec<u32> = TRIAL.iter().map(|token| (*token).min(last)).collect();
         if tokens.len() > self.capacity {
             return Err("the context is too short for a trial".to_owned());
         }
-        let mut next = Vec::new();
-        let mut expected = Vec::new();
-        for row in 0..rows {
+        let mut trials = Vec::new();
+        for row in 0..TRIED_ROWS.into_iter().max().unwrap_or(0) {
             let prompt = tokens.get(row % 3..=3 + row % 2).unwrap_or_default();
             let token = tokens.get(5 - row % 2).copied().unwrap_or_default();
             self.add_cache().map_err(words)?;
-            next.push((self.take_seat(), token));
+            let seat = self.take_seat();
+            seats.push(seat);
             self.feed(prompt).map_err(words)?;
-            expected.push(self.feed(&[token]).map_err(words)?.to_vec());
+            let alone = self.feed(&[token]).map_err(words)?.to_vec();
             self.rewind(prompt.len()).map_err(words)?;
+            trials.push((seat, token, alone));
         }
-        let ran = self.feed_together(&next);
-        let places = ran.as_deref().unwrap_or_default();
-        let mut exact = true;
-        let mut differ = Ok(());
-        for (alone, place) in expected.iter().zip(places) {
-            let beside = self.row(*place);
-            exact &= alone.as_slice() == beside;
-            differ = differ.and_then(|()| same(alone, beside));
+        let mut found = Together::Exactly;
+        for rows in TRIED_ROWS {
+            let trials = trials.get(..rows).unwrap_or_default();
+            let next: Vec<_> = trials.iter().map(|(seat, token, _)| (*seat, *token)).collect();
+            let places = self.feed_together(&next).map_err(words)?;
+            for ((_, _, alone), place) in trials.iter().zip(places) {
+                let beside = self.row(place);
+                same(alone, beside)?;
+                if alone.as_slice() != beside {
+                    found = Together::Nearly;
+                }
+            }
+            for (seat, _) in next {
+                self.sit(seat).map_err(words)?;
+                let before = self.tokens().len().saturating_sub(1);
+                self.rewind(before).map_err(words)?;
+            }
         }
-        for (seat, _) in next {
-            self.sit(seat).map_err(words)?;
-            self.reset().map_err(words)?;
-            self.leave(seat);
-        }
-        ran.map_err(words)?;
-        differ.map(|()| exact)
+        Ok(found)
     }
 
     /// Feeds one token to each of several requests, in one run. Returns where in [`Self::row`] the scores of each are. No seat is
@@ -277,14 +294,13 @@ impl Engine {
             }
             self.batch = Some(batch);
         }
-        let before = self.batch.iter().flat_map(Batch::seats);
-        let rest = before.filter(|seat| self.pool.is_taken_for(*seat, owner));
         let mut seats: Vec<Seat> = next.iter().map(|(seat, _)| *seat).collect();
-        let named = seats.len();
-        seats.extend(rest);
-        let (named, rest) = seats.split_at(named);
-        let rest = rest.iter().filter(|seat| !named.contains(seat));
-        let seats: Vec<Seat> = named.iter().chain(rest).copied().collect();
+        // who rests keeps a row
+        for seat in self.batch.iter().flat_map(Batch::seats) {
+            if self.pool.is_taken_for(seat, owner) && !seats.contains(&seat) {
+                seats.push(seat);
+            }
+        }
         self.part();
         let allocator = session::cache_allocator(&self.session, self.device.provider);
         let cache = KvCache::of_rows(&self.graph.cache, allocator, seats.len());

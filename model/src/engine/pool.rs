@@ -216,12 +216,9 @@ impl<C> Pool<C> {
         self.kept.iter().map(|kept| kept.room * self.token_bytes).sum()
     }
 
-    /// What each of the owner's can be reused for.
-    pub(super) fn contents(&self) -> Vec<Vec<u32>> {
-        let own = self
-            .kept
-            .iter()
-            .filter(|kept| kept.owner == self.owner && !kept.taken);
+    /// What each of an owner's can be reused for.
+    pub(super) fn contents(&self, owner: u64) -> Vec<Vec<u32>> {
+        let own = self.kept.iter().filter(|kept| kept.owner == owner && !kept.taken);
         own.map(|kept| kept.reusable().to_vec()).collect()
     }
 
@@ -377,7 +374,7 @@ mod tests {
         assert!(!pool.is_own());
         assert_eq!(read(&mut pool, &a), 0, "the first one's is left alone");
         assert_eq!(read(&mut pool, &a), 110);
-        assert_eq!(pool.contents().len(), 1);
+        assert_eq!(pool.contents(2).len(), 1);
         pool.set_owner(1);
         assert_eq!(read(&mut pool, &a), 110);
         pool.set_owner(0);
@@ -391,7 +388,7 @@ mod tests {
         read(&mut pool, &a);
         let seat = pool.take_seat();
         assert_eq!(pool.place(&a), Place::Copied(0));
-        assert!(pool.contents().is_empty(), "nobody can have it now");
+        assert!(pool.contents(0).is_empty(), "nobody can have it now");
         for number in 2..=5 {
             read(&mut pool, &document(number, 100));
         }

@@ -7,8 +7,6 @@ use std::time::SystemTime;
 use crate::adapter::{Adapter, AdapterError, AdapterId, graph};
 use crate::artifact::Artifact;
 use crate::engine::{Engine, EngineOptions};
-use crate::generate::GenerateError;
-use crate::generate::stream::GenerationSender;
 use crate::runtime::Runtime;
 
 /// The adapters that were read.
@@ -124,18 +122,19 @@ impl<'a> Graphs<'a> {
         }
     }
 
-    /// The graph that is to run a request. `None` when there is none: the reader has been told.
-    pub(super) fn of(&mut self, adapter: Option<&Adapter>, reader: &GenerationSender) -> Option<&mut Engine> {
-        let Some(adapter) = adapter else {
-            return Some(&mut self.plain);
-        };
-        match self.wearing(adapter) {
-            Ok(engine) => Some(engine),
-            Err(words) => {
-                tracing::warn!(words, "an adapter cannot be put on");
-                let _ = reader.blocking_send(Err(GenerateError::Adapter(words))); // it may have left
-                None
-            }
+    /// The graph that is to run a request, with its adapter on. Errors are in words.
+    pub(super) fn of(&mut self, adapter: Option<&Adapter>) -> Result<&mut Engine, String> {
+        match adapter {
+            Some(adapter) => self.wearing(adapter),
+            None => Ok(&mut self.plain),
+        }
+    }
+
+    /// The graph that has run a request, whatever it wears now.
+    pub(super) const fn opened(&mut self, adapter: Option<&Adapter>) -> Option<&mut Engine> {
+        match adapter {
+            Some(_) => self.adapted.as_mut(),
+            None => Some(&mut self.plain),
         }
     }
 

@@ -11,9 +11,9 @@ use super::adapted::Graphs;
 use super::queue::Queue;
 use crate::adapter::{Adapter, NOBODY};
 use crate::engine::{Engine, Seat};
-use crate::generate::Priority;
-use crate::generate::answer::{Answer, End, Surroundings};
+use crate::generate::answer::{Answer, End, Surroundings, Turned};
 use crate::generate::job::Job;
+use crate::generate::{GenerateError, Priority};
 
 /// So many more than usual are answered at the same time if somebody waits for them while typing.
 const MORE_TYPING: usize = 2;
@@ -29,8 +29,8 @@ pub(super) struct Desk<'a> {
     most: usize,
     /// Pieces that were read since those that write had a turn.
     pieces: usize,
-    /// What the caches hold after an answer.
-    note: &'a dyn Fn(&Engine),
+    /// Is told what the caches of an owner hold after an answer.
+    note: &'a dyn Fn(&Engine, u64),
 }
 
 impl<'a> Desk<'a> {
@@ -38,7 +38,7 @@ impl<'a> Desk<'a> {
         graphs: Graphs<'a>,
         around: &'a Surroundings<'a>,
         most: usize,
-        note: &'a dyn Fn(&Engine),
+        note: &'a dyn Fn(&Engine, u64),
     ) -> Self {
         Self {
             graphs,
@@ -81,10 +81,13 @@ impl<'a> Desk<'a> {
     }
 
     fn admit(&mut self, job: Job) {
-        let Some(engine) = self.graphs.of(job.adapter.as_deref(), &job.reader) else {
-            return;
-        };
-        self.answers.extend(Answer::begin(job, engine, self.around));
+        match self.graphs.of(job.adapter.as_deref()) {
+            Ok(engine) => self.answers.extend(Answer::begin(job, engine, self.around)),
+            Err(words) => {
+                tracing::warn!(words, "an adapter cannot be put on");
+                let _ = job.reader.blocking_send(Err(GenerateError::Adapter(words))); // it may have left
+            }
+        }
     }
 
     /// One piece of a prompt, a token for everybody who writes, or both.
@@ -122,91 +125,88 @@ impl<'a> Desk<'a> {
 
     /// A token more for those who write with the same adapter, or none: one run can be theirs.
     fn write(&mut self, owner: u64) {
-        let seats = |desk: &Self, belongs: &dyn Fn(&Answer<'_>) -> bool| -> Vec<Seat> {
-            let own = |answer: &&Answer<'_>| {
-                !answer.is_reading() && self::owner(answer) == owner && belongs(answer)
-            };
-            desk.answers.iter().filter(own).map(Answer::seat).collect()
-        };
-        let all = seats(self, &|_| true);
-        let mut together = if all.len() > 1 && self.can_run_together(owner, &all) {
-            seats(self, &|answer| !answer.prefers_alone(all.len()))
-        } else {
-            Vec::new()
-        };
+        let all = self.writing(owner);
+        let works = all.len() > 1 && self.can_run_together(owner, &all);
+        let (mut together, mut alone): (Vec<Seat>, Vec<Seat>) = all.iter().partition(|seat| {
+            let answer = self
+                .index_of(owner, **seat)
+                .and_then(|index| self.answers.get(index));
+            works && answer.is_some_and(|answer| !answer.prefers_alone(all.len()))
+        });
         if together.len() < 2 {
-            together.clear();
+            alone.append(&mut together);
         }
-        for seat in all.iter().filter(|seat| !together.contains(seat)) {
-            if let Some(index) = self.index_of(owner, *seat) {
+        for seat in alone {
+            if let Some(index) = self.index_of(owner, seat) {
                 self.one(index, |answer, engine| answer.write(engine));
             }
         }
-        let together: Vec<usize> = together
-            .iter()
-            .filter_map(|seat| self.index_of(owner, *seat))
-            .collect();
         if !together.is_empty() {
-            self.together(&together);
+            self.together(owner, &together);
         }
     }
 
+    /// The seats of those who write with this adapter. Seats are told apart within one graph only.
+    fn writing(&self, owner: u64) -> Vec<Seat> {
+        let own = |answer: &&Answer<'_>| !answer.is_reading() && self::owner(answer) == owner;
+        self.answers.iter().filter(own).map(Answer::seat).collect()
+    }
+
     fn index_of(&self, owner: u64, seat: Seat) -> Option<usize> {
-        // seats are told apart within one graph only
         let is_it = |answer: &Answer<'_>| self::owner(answer) == owner && answer.seat() == seat;
         self.answers.iter().position(is_it)
     }
 
-    /// Whether these can write in one run.
-    fn can_run_together(&mut self, owner: u64, seats: &[Seat]) -> bool {
-        let is_member = |answer: &&Answer<'_>| self::owner(answer) == owner && seats.contains(&answer.seat());
-        let mut members = self.answers.iter().filter(is_member);
-        let longest = members.clone().map(Answer::most_tokens).max().unwrap_or(0);
-        let Some(first) = members.next() else {
-            return false;
-        };
-        let Some(engine) = self
-            .graphs
-            .of(first.job().adapter.as_deref(), &first.job().reader)
-        else {
-            return false;
-        };
-        engine.has_room_for(seats.len(), longest) && engine.runs_together()
+    fn indices(&self, owner: u64, seats: &[Seat]) -> Vec<usize> {
+        seats
+            .iter()
+            .filter_map(|seat| self.index_of(owner, *seat))
+            .collect()
     }
 
-    fn together(&mut self, group: &[usize]) {
-        let answers = &mut self.answers;
-        let Some(first) = group.first().and_then(|index| answers.get(*index)) else {
-            return;
+    /// Whether these can write in one run.
+    fn can_run_together(&mut self, owner: u64, seats: &[Seat]) -> bool {
+        let group = self.indices(owner, seats);
+        let members = group.iter().filter_map(|index| self.answers.get(*index));
+        let longest = members.clone().map(Answer::most_tokens).max().unwrap_or(0);
+        let adapter = members
+            .map(|answer| answer.job().adapter.clone())
+            .next()
+            .flatten();
+        let engine = self.graphs.of(adapter.as_deref());
+        engine.is_ok_and(|engine| engine.has_room_for(seats.len(), longest) && engine.runs_together())
+    }
+
+    fn together(&mut self, owner: u64, seats: &[Seat]) {
+        let group = self.indices(owner, seats);
+        let first = group.first().and_then(|index| self.answers.get(*index));
+        let adapter = first.and_then(|answer| answer.job().adapter.clone());
+        let ran = match self.graphs.of(adapter.as_deref()) {
+            Ok(engine) => caught(|| step_together(&mut self.answers, &group, engine)),
+            Err(words) => Ok(Err(words)),
         };
-        let adapter = first.job().adapter.clone();
-        let Some(engine) = self.graphs.of(adapter.as_deref(), &first.job().reader) else {
-            return;
-        };
-        match caught(|| step_together(answers, group, engine)).flatten() {
-            Ok(mut ended) => {
+        match ran {
+            Ok(Ok(mut ended)) => {
                 ended.sort_by_key(|(index, _)| Reverse(*index));
                 for (index, end) in ended {
                     self.end(index, end);
                 }
             }
-            Err(words) => self.fail(group, &words),
+            Ok(Err(words)) => self.fail(&group, &words),
+            // the rows are gone with it, those of who rests, too
+            Err(words) => self.fail(&self.indices(owner, &self.writing(owner)), &words),
         }
     }
 
     /// A turn of one answer alone.
-    fn one(
-        &mut self,
-        index: usize,
-        turn: impl FnOnce(&mut Answer<'a>, &mut Engine) -> crate::generate::answer::Turned,
-    ) {
+    fn one(&mut self, index: usize, turn: impl FnOnce(&mut Answer<'a>, &mut Engine) -> Turned) {
         let Some(answer) = self.answers.get_mut(index) else {
             return;
         };
         let adapter = answer.job().adapter.clone();
-        let Some(engine) = self.graphs.of(adapter.as_deref(), &answer.job().reader) else {
-            self.answers.remove(index); // it has been told
-            return;
+        let engine = match self.graphs.of(adapter.as_deref()) {
+            Ok(engine) => engine,
+            Err(words) => return self.end(index, Err(words)),
         };
         match caught(|| turn(answer, engine)) {
             Ok(Ok(None)) => {}
@@ -216,20 +216,20 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// After a panic or an error that concerns several: their caches are emptied, and others go on.
+    /// After a panic or an error that concerns several: their caches are emptied, and others go on. From the last to the first,
+    /// because who has ended leaves the list.
     fn fail(&mut self, group: &[usize], words: &str) {
-        for index in group.iter().rev() {
-            if let Some(answer) = self.answers.get(*index) {
-                let adapter = answer.job().adapter.clone();
-                let seat = answer.seat();
-                if let Some(engine) = self.graphs.of(adapter.as_deref(), &answer.job().reader) {
-                    // whatever is there is not believed
-                    if engine.sit(seat).is_err() || engine.reset().is_err() {
-                        tracing::error!("a cache could not be emptied");
-                    }
-                }
+        let mut group = group.to_vec();
+        group.sort_unstable_by_key(|index| Reverse(*index));
+        for index in group {
+            if let Some(answer) = self.answers.get(index)
+                && let Some(engine) = self.graphs.opened(answer.job().adapter.as_deref())
+                // whatever is there is not believed
+                && (engine.sit(answer.seat()).is_err() || engine.reset().is_err())
+            {
+                tracing::error!("a cache could not be emptied");
             }
-            self.end(*index, Err(words.to_owned()));
+            self.end(index, Err(words.to_owned()));
         }
     }
 
@@ -241,10 +241,9 @@ impl<'a> Desk<'a> {
         if let Err(words) = &end {
             tracing::warn!(words, "a generation failed");
         }
-        let job = answer.job();
-        if let Some(engine) = self.graphs.of(job.adapter.as_deref(), &job.reader) {
+        if let Some(engine) = self.graphs.opened(answer.job().adapter.as_deref()) {
             engine.leave(answer.seat());
-            (self.note)(engine);
+            (self.note)(engine, owner(&answer));
         }
         answer.end(end);
     }
